@@ -1,0 +1,19 @@
+"""Where a submission's queue is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class QueueAddress(BaseModel):
+    """``shared``: our queue in the suite's Redis. ``dedicated``: the original's lists in a Redis at host:port."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    submission: str
+    kind: Literal["shared", "dedicated"] = "shared"
+    host: str = ""
+    port: int = 0
+    password: str = ""

@@ -1,0 +1,174 @@
+"""What the services need of the world, as protocols. Adapters implement them; tests bring fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from asperathos_worker.queue.api import ServiceQueue
+from pydantic import BaseModel
+
+from common.domain.cluster import ClusterEvent, JobView, NodeView, SubmissionView
+from common.domain.metrics import Measurement, Point
+from common.domain.queues import QueueAddress
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Versioned(Generic[M]):
+    """A record and the version to name when changing it."""
+
+    value: M
+    version: int
+
+
+class Clock(Protocol):
+    """Time. ``now`` is Unix seconds (may step), ``monotonic`` never goes back."""
+
+    def now(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Records(Protocol[M]):
+    """Versioned records of one kind. Every method raises Unavailable when the store does not answer."""
+
+    def get(self, id: str) -> Versioned[M] | None:
+        """The record, or None."""
+
+    def create(self, id: str, value: M) -> int:
+        """Store a new record; returns its version. Raises Conflict when the id is taken."""
+
+    def update(self, id: str, value: M, version: int, ttl: float | None = None) -> int:
+        """Replace the record if its version still is ``version``; returns the new one. Raises Conflict otherwise.
+
+        ``ttl`` (seconds) lets it expire; None keeps it for ever.
+        """
+
+    def put(self, id: str, value: M) -> int:
+        """Create or replace whatever is there: for values with one writer."""
+
+    def delete(self, id: str) -> bool:
+        """Remove it; whether it was there."""
+
+    def ids(self) -> list[str]:
+        """All ids, oldest first."""
+
+    def active_ids(self) -> list[str]:
+        """Ids of the records that still need attention, as the store's ``active`` rule says."""
+
+    def all(self, ids: Sequence[str] | None = None) -> dict[str, M]:
+        """Many records in one call (all of them when ``ids`` is None); missing ones are left out."""
+
+
+class Journal(Protocol):
+    """Append-only, bounded histories: decisions, events."""
+
+    def append(self, stream: str, id: str, entry: BaseModel) -> None:
+        """Add an entry; the oldest ones fall off beyond the bound."""
+
+    def read(self, stream: str, id: str, model: type[M], count: int = 1000) -> list[M]:
+        """The latest entries, oldest first."""
+
+    def expire(self, stream: str, id: str, ttl: float) -> None:
+        """Forget the history after ttl seconds."""
+
+
+class Leases(Protocol):
+    """Time-limited exclusive rights by name, for loops that share work."""
+
+    def hold(self, name: str, owner: str, ttl: float) -> int | None:
+        """The fencing token (it grows with each new owner) if the lease is ours for ttl seconds, else None."""
+
+    def release(self, name: str, owner: str) -> None:
+        """Give it back if it is ours."""
+
+
+class Wakeups(Protocol):
+    """Nudges between processes: an intention was recorded, look now instead of at the next tick."""
+
+    def notify(self, service: str, id: str) -> None:
+        """Nudge a loop of that service. Never raises: the tick comes anyway."""
+
+    def wait(self, service: str, timeout: float) -> str | None:
+        """The id of a nudge, or None after timeout seconds."""
+
+
+class Texts(Protocol):
+    """Kept texts by submission and name (pod logs), bounded, with expiry."""
+
+    def put(self, id: str, name: str, text: str) -> None:
+        """Keep the tail of the text under that name."""
+
+    def get(self, id: str) -> dict[str, str]:
+        """All kept texts by name."""
+
+    def expire(self, id: str, ttl: float) -> None:
+        """Forget them after ttl seconds."""
+
+    def delete(self, id: str) -> None:
+        """Forget them now."""
+
+
+class MetricStore(Protocol):
+    """Time series."""
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Store samples. May buffer; never raises for an outage of the store."""
+
+    def read(self, submission: str, measurement: Measurement, since: float = 0.0) -> list[Point]:
+        """Samples of one measurement of one submission after ``since`` (Unix s), oldest first."""
+
+    def expire(self, submission: str, ttl: float) -> None:
+        """Forget a submission's series after ttl seconds, where the store can."""
+
+
+class Queues(Protocol):
+    """Where queues are had."""
+
+    def at(self, address: QueueAddress) -> ServiceQueue:
+        """The queue at that address."""
+
+
+class Cluster(Protocol):
+    """The part of a Kubernetes cluster we use. Raises Unavailable (not answering) and ClusterError (refusing)."""
+
+    def create_job(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a Job; False when one by that name is there already."""
+
+    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a pod; False when one by that name is there already."""
+
+    def create_secret(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a secret; False when one by that name is there already."""
+
+    def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
+        """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
+
+    def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
+        """Delete everything labelled with the submission; returns how many objects. Idempotent."""
+
+    def delete_job(self, namespace: str, name: str, grace: float | None = None) -> bool:
+        """Delete one Job and its pods; False when it is gone already."""
+
+    def view(self, namespace: str, submission: str) -> SubmissionView:
+        """The submission's Jobs and pods now (may be served from a watch that is at most a second behind)."""
+
+    def views(self, namespace: str) -> dict[str, SubmissionView]:
+        """Those of all submissions of a namespace, in a number of requests that does not grow with them."""
+
+    def pod_log(self, namespace: str, pod: str, limit: int = 65536) -> str:
+        """The last ``limit`` bytes of a pod's log, '' when it has none (any more)."""
+
+    def events(self, namespace: str, submission: str) -> list[ClusterEvent]:
+        """What Kubernetes told about the submission's objects, oldest first."""
+
+    def nodes(self) -> list[NodeView]:
+        """The cluster's nodes."""
+
+    def version(self) -> str:
+        """The server's version, to see whether it answers."""

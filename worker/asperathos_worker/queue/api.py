@@ -1,0 +1,102 @@
+"""The two sides of the work queue as protocols. Every method is one atomic step on the queue."""
+
+from __future__ import annotations
+
+from typing import Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from .records import (
+    Ack,
+    ItemFailure,
+    ItemResult,
+    ItemState,
+    Lease,
+    NewItem,
+    QueueConfig,
+    QueueStats,
+    Taken,
+    WorkerInfo,
+)
+
+try:  # Protocol is in typing from Python 3.8 on
+    from typing import Protocol
+except ImportError:  # pragma: no cover
+    raise
+
+
+class QueueUnavailable(Exception):
+    """The queue's server could not be reached within the client's timeout and retries."""
+
+
+class QueueMissing(Exception):
+    """The queue does not exist (never opened, or purged)."""
+
+
+class WorkerQueue(Protocol):
+    """What a worker does. ``worker`` names the taker (pod name), ``index`` is its completion index."""
+
+    def take(self, worker: str, index: int, n: int = 1) -> Taken:
+        """Lease up to n items: expired leases first, then due retries, then ready ones in FIFO order."""
+
+    def finish_and_take(self, worker: str, index: int, acks: Sequence[Ack], n: int = 1) -> Taken:
+        """Acknowledge finished items, then take up to n more, in one call. n = 0 acknowledges only."""
+
+    def fail(self, worker: str, lease: Lease, error: str, permanent: bool = False) -> bool:
+        """Report a failed attempt: the item returns after a backoff, or is dead. False: the lease was lost."""
+
+    def release(self, worker: str, leases: Sequence[Lease]) -> int:
+        """Hand items back unharmed, to the front of the queue; returns how many were still held."""
+
+    def extend(self, worker: str, index: int, leases: Sequence[Lease]) -> Tuple[Lease, ...]:
+        """Heartbeat: extend the leases by the full lease time. Returns the leases that were lost meanwhile."""
+
+    def report(self, worker: str, metrics: Mapping[str, float]) -> None:
+        """Report application metrics (last value per worker and name is kept)."""
+
+
+class ServiceQueue(Protocol):
+    """What the services do."""
+
+    def open(self, config: QueueConfig) -> None:
+        """Create the queue or replace its rules; its items are untouched."""
+
+    def put(self, items: Sequence[NewItem]) -> int:
+        """Append a batch; returns how many were new. Raises QueueMissing before open."""
+
+    def close(self) -> None:
+        """No more items will come."""
+
+    def stop(self) -> None:
+        """Tell workers to finish what they hold and exit 0."""
+
+    def set_limit(self, limit: Optional[int]) -> None:
+        """Workers with index >= limit drain; None lifts it."""
+
+    def stats(self) -> QueueStats:
+        """A consistent snapshot. Raises QueueMissing."""
+
+    def sweep(self) -> int:
+        """Return expired leases to ready (or dead) without a taker; returns how many moved."""
+
+    def busy_from(self, index: int) -> int:
+        """How many leases are held by workers with this index or a higher one."""
+
+    def workers(self) -> List[WorkerInfo]:
+        """Workers heard of, by index."""
+
+    def results(self, cursor: int = 0, count: int = 1000) -> Tuple[List[ItemResult], int]:
+        """Accepted results in order of completion, from cursor on, and the cursor to go on from."""
+
+    def failures(self, count: int = 100) -> List[ItemFailure]:
+        """The latest failed attempts, newest first."""
+
+    def dead(self, cursor: int = 0, count: int = 1000) -> Tuple[List[ItemFailure], int]:
+        """Dead items in order of death, from cursor on, and the cursor to go on from."""
+
+    def items(self, ids: Iterable[str]) -> List[ItemState]:
+        """Where these items are; unknown ids are left out."""
+
+    def reported(self) -> Mapping[str, Mapping[str, float]]:
+        """Application metrics: name -> worker -> last value."""
+
+    def purge(self) -> None:
+        """Delete everything of this queue. Idempotent."""
