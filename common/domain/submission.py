@@ -168,6 +168,7 @@ class SubmissionSpec(Strict):
     run: Text | None = Field(
         default=None, description="Called once per item by our runner: 'python measure.py {item}'."
     )
+    working_dir: Text | None = Field(default=None, description="Directory in the container to work in.")
     workload: Workload | None = Field(default=None, description="The items; none for a stream fed over REST.")
     deadline: PositiveDuration | None = Field(default=None, description="Finish within this, from acceptance on.")
     target: Target | None = Field(default=None, description="Makes it a stream with this latency goal.")

@@ -1,0 +1,67 @@
+"""Leases with fencing tokens and nudges between processes, in Redis."""
+
+from __future__ import annotations
+
+import redis
+
+from common.adapters import redis_keys
+from common.adapters.redis_client import translated
+from common.domain.errors import Unavailable
+from common.logging import get_logger
+
+log = get_logger(__name__)
+_MOST_NUDGES = 10_000
+
+# KEYS: lease, fence.  ARGV: owner, ttl in ms.  Returns the fencing token, or -1 when somebody else holds the lease.
+_HOLD = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return -1 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('PEXPIRE', KEYS[2], 86400000)
+if holder then return tonumber(redis.call('GET', KEYS[2]) or redis.call('INCR', KEYS[2])) end
+local token = redis.call('INCR', KEYS[2])
+redis.call('PEXPIRE', KEYS[2], 86400000)
+return token
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
+
+
+class RedisLeases:
+    """Implements ports.Leases. A fencing counter lives for a day after its last use."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._hold = client.register_script(_HOLD)
+        self._release = client.register_script(_RELEASE)
+
+    def hold(self, name: str, owner: str, ttl: float) -> int | None:
+        with translated():
+            token = int(
+                self._hold(keys=[redis_keys.lease(name), redis_keys.fence(name)], args=[owner, max(1, int(ttl * 1000))])
+            )
+        return token if token >= 0 else None
+
+    def release(self, name: str, owner: str) -> None:
+        with translated():
+            self._release(keys=[redis_keys.lease(name)], args=[owner])
+
+
+class RedisWakeups:
+    """Implements ports.Wakeups on bounded lists. ``client`` must allow calls longer than the wait."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def notify(self, service: str, id: str) -> None:
+        try:
+            with translated():
+                pipeline = self._client.pipeline()
+                pipeline.lpush(redis_keys.wake(service), id)
+                pipeline.ltrim(redis_keys.wake(service), 0, _MOST_NUDGES - 1)
+                pipeline.execute()
+        except Unavailable as error:
+            log.warning("nudge_lost", service=service, id=id, error=error.message)
+
+    def wait(self, service: str, timeout: float) -> str | None:
+        with translated():
+            answer = self._client.brpop([redis_keys.wake(service)], timeout=max(0.01, timeout))
+        return None if answer is None else str(answer[1])

@@ -1,0 +1,112 @@
+"""Bounded histories (decisions, events), kept texts (pod logs) and metric series in Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import redis
+from pydantic import BaseModel
+
+from common.adapters import redis_keys
+from common.adapters.redis_client import translated
+from common.domain.errors import Unavailable
+from common.domain.metrics import Measurement, Point
+from common.logging import get_logger
+
+M = TypeVar("M", bound=BaseModel)
+log = get_logger(__name__)
+
+
+class RedisJournal:
+    """Implements ports.Journal on Redis streams of about ``bound`` entries."""
+
+    def __init__(self, client: redis.Redis, bound: int = 5000) -> None:
+        self._client = client
+        self._bound = bound
+
+    def append(self, stream: str, id: str, entry: BaseModel) -> None:
+        with translated():
+            self._client.xadd(
+                redis_keys.journal(stream, id), {"d": entry.model_dump_json()}, maxlen=self._bound, approximate=True
+            )
+
+    def read(self, stream: str, id: str, model: type[M], count: int = 1000) -> list[M]:
+        with translated():
+            entries: Any = self._client.xrevrange(redis_keys.journal(stream, id), count=count)
+        return [model.model_validate_json(fields["d"]) for _, fields in reversed(entries)]
+
+    def expire(self, stream: str, id: str, ttl: float) -> None:
+        with translated():
+            self._client.pexpire(redis_keys.journal(stream, id), max(1, int(ttl * 1000)))
+
+
+class RedisTexts:
+    """Implements ports.Texts: at most ``names`` texts of ``limit`` characters a submission."""
+
+    def __init__(self, client: redis.Redis, limit: int = 262_144, names: int = 500) -> None:
+        self._client = client
+        self._limit = limit
+        self._names = names
+
+    def put(self, id: str, name: str, text: str) -> None:
+        key = redis_keys.text(id)
+        with translated():
+            if self._client.hlen(key) < self._names or self._client.hexists(key, name):
+                self._client.hset(key, name, text[-self._limit :])
+
+    def get(self, id: str) -> dict[str, str]:
+        with translated():
+            kept: Any = self._client.hgetall(redis_keys.text(id))
+        return dict(kept)
+
+    def expire(self, id: str, ttl: float) -> None:
+        with translated():
+            self._client.pexpire(redis_keys.text(id), max(1, int(ttl * 1000)))
+
+    def delete(self, id: str) -> None:
+        with translated():
+            self._client.delete(redis_keys.text(id))
+
+
+class RedisMetrics:
+    """Implements ports.MetricStore on one stream a submission, of about ``bound`` moments, for ``keep`` seconds.
+
+    Points of one moment share an entry: ``t`` Unix seconds, ``d`` JSON of measurement -> field -> value.
+    """
+
+    def __init__(self, client: redis.Redis, bound: int = 100_000, keep: float = 30 * 86400.0) -> None:
+        self._client = client
+        self._bound = bound
+        self._keep = keep
+
+    def write(self, points: Sequence[Point]) -> None:
+        moments: dict[tuple[str, float], dict[str, dict[str, float]]] = {}
+        for point in points:
+            moments.setdefault((point.submission, point.at), {})[point.measurement] = point.fields
+        try:
+            with translated():
+                pipeline = self._client.pipeline(transaction=False)
+                for (submission, at), measured in moments.items():
+                    key = redis_keys.metrics(submission)
+                    entry: Any = {"t": repr(at), "d": json.dumps(measured)}
+                    pipeline.xadd(key, entry, maxlen=self._bound, approximate=True)
+                    pipeline.pexpire(key, int(self._keep * 1000))
+                pipeline.execute()
+        except Unavailable as error:
+            log.warning("metrics_lost", points=len(points), error=error.message)
+
+    def read(self, submission: str, measurement: Measurement, since: float = 0.0) -> list[Point]:
+        with translated():
+            entries: Any = self._client.xrange(redis_keys.metrics(submission))
+        moments = ((float(entry["t"]), json.loads(entry["d"])) for _, entry in entries)
+        return [
+            Point(measurement.name, submission, at, measured[measurement.name])
+            for at, measured in moments
+            if at > since and measurement.name in measured
+        ]
+
+    def expire(self, submission: str, ttl: float) -> None:
+        with translated():
+            self._client.pexpire(redis_keys.metrics(submission), max(1, int(ttl * 1000)))

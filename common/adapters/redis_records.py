@@ -1,0 +1,127 @@
+"""Versioned records in Redis: optimistic concurrency by one small script, an index of all and of active ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+import redis
+from pydantic import BaseModel
+
+from common.adapters import redis_keys
+from common.adapters.redis_client import translated
+from common.domain.errors import Conflict
+from common.ports import Versioned
+
+M = TypeVar("M", bound=BaseModel)
+
+# KEYS: record, ids, active.
+# ARGV: id, JSON, expected version ('' = must be new, '*' = whatever is there), active (1/0), ttl in ms ('' = none).
+#  Returns the new version, or -1 on a conflict.
+_WRITE = """
+local current = redis.call('HGET', KEYS[1], 'v')
+if ARGV[3] == '' then
+  if current then return -1 end
+elseif ARGV[3] ~= '*' then
+  if current ~= ARGV[3] then return -1 end
+end
+local version = (tonumber(current) or 0) + 1
+redis.call('HSET', KEYS[1], 'v', version, 'd', ARGV[2])
+if ARGV[5] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[5]) else redis.call('PERSIST', KEYS[1]) end
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[2], 'NX', time[1] * 1000000 + time[2], ARGV[1])
+if ARGV[4] == '1' then redis.call('SADD', KEYS[3], ARGV[1]) else redis.call('SREM', KEYS[3], ARGV[1]) end
+return version
+"""
+
+
+class RedisRecords(Generic[M]):
+    """Implements ports.Records for one kind. ``active`` says which records loops must look at."""
+
+    def __init__(
+        self, client: redis.Redis, kind: str, model: type[M], active: Callable[[M], bool] = lambda _: False
+    ) -> None:
+        self._client = client
+        self._kind = kind
+        self._model = model
+        self._active = active
+        self._write = client.register_script(_WRITE)
+
+    def get(self, id: str) -> Versioned[M] | None:
+        with translated():
+            version, data = self._client.hmget(redis_keys.record(self._kind, id), "v", "d")
+        if version is None or data is None:
+            return None
+        return Versioned(self._model.model_validate_json(data), int(version))
+
+    def create(self, id: str, value: M) -> int:
+        return self._store(id, value, "", None)
+
+    def update(self, id: str, value: M, version: int, ttl: float | None = None) -> int:
+        return self._store(id, value, str(version), ttl)
+
+    def put(self, id: str, value: M) -> int:
+        return self._store(id, value, "*", None)
+
+    def delete(self, id: str) -> bool:
+        with translated():
+            pipeline = self._client.pipeline()
+            pipeline.delete(redis_keys.record(self._kind, id))
+            pipeline.zrem(redis_keys.ids(self._kind), id)
+            pipeline.srem(redis_keys.active(self._kind), id)
+            return bool(pipeline.execute()[0])
+
+    def ids(self) -> list[str]:
+        with translated():
+            return [str(id) for id in self._client.zrange(redis_keys.ids(self._kind), 0, -1)]
+
+    def active_ids(self) -> list[str]:
+        with translated():
+            return sorted(str(id) for id in self._client.smembers(redis_keys.active(self._kind)))
+
+    def all(self, ids: Sequence[str] | None = None) -> dict[str, M]:
+        wanted = self.ids() if ids is None else list(ids)
+        found: dict[str, M] = {}
+        for start in range(0, len(wanted), 500):
+            found.update(self._read(wanted[start : start + 500]))
+        if ids is None:
+            self._forget([id for id in wanted if id not in found])
+        return found
+
+    def _read(self, ids: Iterable[str]) -> dict[str, M]:
+        batch = list(ids)
+        with translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for id in batch:
+                pipeline.hget(redis_keys.record(self._kind, id), "d")
+            answers = pipeline.execute()
+        return {
+            id: self._model.model_validate_json(data)
+            for id, data in zip(batch, answers, strict=True)
+            if data is not None
+        }
+
+    def _forget(self, expired: list[str]) -> None:
+        """Drop ids whose record ran out of its time from the index."""
+        if expired:
+            with translated():
+                self._client.zrem(redis_keys.ids(self._kind), *expired)
+
+    def _store(self, id: str, value: M, expected: str, ttl: float | None) -> int:
+        keys = [redis_keys.record(self._kind, id), redis_keys.ids(self._kind), redis_keys.active(self._kind)]
+        with translated():
+            version = int(
+                self._write(
+                    keys=keys,
+                    args=[
+                        id,
+                        value.model_dump_json(),
+                        expected,
+                        "1" if self._active(value) else "0",
+                        "" if ttl is None else max(1, int(ttl * 1000)),
+                    ],
+                )
+            )
+        if version < 0:
+            raise Conflict(f"{self._kind} {id} was changed or created by somebody else meanwhile")
+        return version

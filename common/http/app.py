@@ -1,0 +1,187 @@
+"""The app factory: error envelope, request ids, body limits, service token, health and metrics for every service."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import structlog
+from flask import Flask, Response, g, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from werkzeug.exceptions import HTTPException
+
+from common.domain.errors import AsperathosError, Unauthorized
+from common.logging import get_logger
+
+log = get_logger(__name__)
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    """What the factory needs: the service's name, body limit (bytes), and the token other services must show.
+
+    ``checks`` are the readiness probes by name; each raises when the thing it looks at does not answer.
+    """
+
+    service: str
+    max_body: int
+    version: str
+    service_token: str = ""
+    checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+
+
+class Telemetry:
+    """A service's Prometheus registry and the series every service has."""
+
+    def __init__(self, service: str, version: str) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "asperathos_request_seconds",
+            "Time to answer a request.",
+            ["service", "method", "route", "code"],
+            registry=self.registry,
+        )
+        self.ticks = Histogram(
+            "asperathos_loop_step_seconds", "Time of one loop step.", ["service"], registry=self.registry
+        )
+        self.failures = Counter(
+            "asperathos_loop_failures", "Loop steps that failed.", ["service"], registry=self.registry
+        )
+        self.lag = Gauge(
+            "asperathos_loop_lag_seconds", "How late the last due step began.", ["service"], registry=self.registry
+        )
+        build = Gauge("asperathos_build_info", "Version.", ["service", "version"], registry=self.registry)
+        build.labels(service, version).set(1)
+
+
+class _StripJsonSuffix:
+    """The original answers every route with ``.json`` appended too."""
+
+    def __init__(self, wsgi: Callable[[WSGIEnvironment, StartResponse], Any]) -> None:
+        self._wsgi = wsgi
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        path = environ.get("PATH_INFO", "")
+        if path.endswith(".json") and path != "/openapi.json":
+            environ["PATH_INFO"] = path[: -len(".json")]
+        return self._wsgi(environ, start_response)
+
+
+def create_app(settings: AppSettings, telemetry: Telemetry) -> Flask:
+    """A Flask app with everything services share; the caller registers its routes."""
+    app = Flask(settings.service, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = False
+    app.wsgi_app = _StripJsonSuffix(app.wsgi_app)  # type: ignore[method-assign]
+    _register_request_context(app, settings, telemetry)
+    _register_errors(app)
+    _register_health(app, settings, telemetry)
+    return app
+
+
+def require_service_token(token: str) -> Callable[[], None]:
+    """A before-request hook for routes that only the other services may call. An empty token asks for nothing."""
+
+    def check() -> None:
+        if not token or request.path in _QUIET_PATHS:
+            return
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.encode(), token.encode()):
+            raise Unauthorized("this route wants the services' token: Authorization: Bearer <token>")
+
+    return check
+
+
+def error_response(status: int, name: str, message: str, details: list[dict[str, str]] | None = None) -> Response:
+    """The error envelope."""
+    body: dict[str, Any] = {
+        "error_code": status,
+        "error_name": name,
+        "error_message": message,
+        "details": details or [],
+        "request_id": g.get("request_id", ""),
+    }
+    return Response(json.dumps(body), status=status, mimetype="application/json")
+
+
+def _register_request_context(app: Flask, settings: AppSettings, telemetry: Telemetry) -> None:
+    @app.before_request
+    def begin() -> None:
+        shown = request.headers.get("X-Request-Id", "")
+        g.request_id = shown if _REQUEST_ID.match(shown) else uuid.uuid4().hex
+        g.began = time.perf_counter()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        took = time.perf_counter() - g.get("began", time.perf_counter())
+        route = str(request.url_rule) if request.url_rule else "unmatched"
+        telemetry.requests.labels(settings.service, request.method, route, str(response.status_code)).observe(took)
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if request.path not in _QUIET_PATHS:
+            log.debug("request", method=request.method, path=request.path, code=response.status_code, seconds=took)
+        return response
+
+    @app.teardown_request
+    def unbind(_: BaseException | None) -> None:
+        structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _register_errors(app: Flask) -> None:
+    @app.errorhandler(AsperathosError)
+    def ours(error: AsperathosError) -> Response:
+        details = [{"field": fault.field, "problem": fault.problem} for fault in error.faults]
+        if error.status >= 500:
+            log.warning("request_failed", error=error.message, path=request.path)
+        response = error_response(error.status, error.name, error.message, details)
+        if error.status == 503:
+            response.headers["Retry-After"] = "2"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def werkzeugs(error: HTTPException) -> Response:
+        status = error.code or 500
+        name = (error.name or "error").upper().replace(" ", "_")
+        message = error.description or name
+        if status == 413:
+            message = f"the body is larger than {app.config['MAX_CONTENT_LENGTH']} bytes"
+        response = error_response(status, name, message)
+        if status == 405 and getattr(error, "valid_methods", None):
+            response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined]
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        log.error("request_crashed", path=request.path, exc_info=error)
+        return error_response(500, "INTERNAL_SERVER_ERROR", "an unexpected error; the request id is in our log")
+
+
+def _register_health(app: Flask, settings: AppSettings, telemetry: Telemetry) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify("OK")
+
+    @app.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        broken = {}
+        for name, check in settings.checks.items():
+            try:
+                check()
+            except AsperathosError as error:
+                broken[name] = error.message
+        return jsonify({"ready": not broken, "broken": broken}), 503 if broken else 200
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(telemetry.registry), content_type=CONTENT_TYPE_LATEST)

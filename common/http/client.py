@@ -1,0 +1,89 @@
+"""The client between services: timeouts on everything, bounded retries with backoff, errors in our words."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import requests
+from pydantic import BaseModel, ValidationError
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from common.domain.errors import AsperathosError, BadRequest, Conflict, NotFound, Unavailable
+
+M = TypeVar("M", bound=BaseModel)
+_BY_STATUS: dict[int, type[AsperathosError]] = {400: BadRequest, 404: NotFound, 409: Conflict}
+
+
+class ServiceClient:
+    """Talks to one service at ``base`` (``http://host:port``).
+
+    Connection failures and 502/503/504 are retried ``retries`` times with exponential backoff; all our bodies are
+    idempotent, so POST is retried too. Raises Unavailable when the service does not answer, NotFound, Conflict and
+    BadRequest as it answers.
+    """
+
+    def __init__(self, base: str, token: str = "", timeout: float = 5.0, retries: int = 2) -> None:
+        self._base = base.rstrip("/")
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.trust_env = False
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+        policy = Retry(
+            total=retries,
+            backoff_factor=0.2,
+            status_forcelist=(502, 503, 504),
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        self._session.mount("http://", HTTPAdapter(max_retries=policy))
+        self._session.mount("https://", HTTPAdapter(max_retries=policy))
+
+    def post(self, path: str, body: BaseModel) -> Any:
+        """POST a contract; the answer's JSON, None when it has none."""
+        return self._call("POST", path, body.model_dump_json())
+
+    def put(self, path: str) -> Any:
+        """PUT without a body."""
+        return self._call("PUT", path, None)
+
+    def get(self, path: str, model: type[M]) -> M:
+        """GET a contract. Raises Unavailable when the answer is not of that form."""
+        try:
+            return model.model_validate(self._call("GET", path, None))
+        except ValidationError as error:
+            raise Unavailable(f"{self._base}{path} answered in an unknown form") from error
+
+    def get_json(self, path: str) -> Any:
+        """GET plain JSON."""
+        return self._call("GET", path, None)
+
+    def _call(self, method: str, path: str, body: str | None) -> Any:
+        try:
+            response = self._session.request(
+                method,
+                self._base + path,
+                data=body,
+                headers={"Content-Type": "application/json"} if body is not None else {},
+                timeout=self._timeout,
+            )
+        except requests.RequestException as error:
+            raise Unavailable(f"{self._base} does not answer: {type(error).__name__}") from error
+        if response.status_code >= 400:
+            raise _BY_STATUS.get(response.status_code, Unavailable)(
+                f"{method} {self._base}{path} answered {response.status_code}: {_message(response)}"
+            )
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except requests.JSONDecodeError as error:
+            raise Unavailable(f"{self._base}{path} answered something that is not JSON") from error
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(response.json()["error_message"])
+    except (requests.JSONDecodeError, KeyError, TypeError):
+        return response.text[:200]

@@ -1,0 +1,124 @@
+"""Bodies that go between the services. The original's fields keep their names; ours are beside them.
+
+All routes and codes: see docs/architecture.md. Every POST is idempotent: the same body again changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.domain.progress import Counts, Decision, Observation
+from common.domain.queues import QueueAddress
+from common.domain.submission import Control, Kind, ReplicaBounds
+
+
+class Contract(BaseModel):
+    """A body. Fields we do not know are ignored, so that services of neighbouring versions understand each other."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class MonitoringInfo(Contract):
+    """What the monitor must know to measure a submission. Times are Unix seconds, durations seconds."""
+
+    queue: QueueAddress
+    namespace: str
+    created_at: float
+    deadline: float | None = None
+    target: float | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class MonitoringRequest(Contract):
+    """POST /monitoring/:id. ``plugin`` names the monitor (what progress means)."""
+
+    plugin: str = "items"
+    collect_period: float = Field(default=2.0, gt=0)
+    plugin_info: MonitoringInfo
+
+
+class MonitoringView(Contract):
+    """GET /monitoring/:id."""
+
+    active: bool
+    plugin: str
+    collect_period: float
+    observation: Observation | None = None
+    reason: str = ""
+
+
+class MonitoringReport(Contract):
+    """GET /monitoring/:id/report, once monitoring has ended. Errors are ``(value, Unix seconds)``, or None."""
+
+    counts: Counts
+    execution_time: float
+    """Seconds from acceptance to the last observation."""
+    replica_seconds: float
+    """Observed replicas integrated over time."""
+    peak_replicas: int
+    final_replicas: int
+    final_error: tuple[float, float] | None = None
+    max_error: tuple[float, float] | None = None
+    min_error: tuple[float, float] | None = None
+
+
+class ScalingRequest(Contract):
+    """POST /scaling/:id."""
+
+    namespace: str
+    job: str
+    """Name of the Job now to be scaled; a new generation is a new POST."""
+    queue: QueueAddress
+    kind: Kind
+    law: str
+    control: Control
+    replicas: ReplicaBounds
+    initial: int
+    """Replicas the Job was created with."""
+    grace_period: float = 30.0
+    expected_item_time: float | None = None
+    item_timeout: float | None = None
+
+
+class ScalingView(Contract):
+    """GET /scaling/:id."""
+
+    active: bool
+    law: str
+    desired: int
+    requested: int
+    reason: str
+    scalings: int
+    peak: int
+    decisions: tuple[Decision, ...] = ()
+
+
+class SetupRequest(Contract):
+    """POST /setup: resource caps, as the original's: instance name to CPU cap (percent of its limit)."""
+
+    actuator_plugin: str
+    instances_cap: dict[str, float]
+
+
+class VisualizingRequest(Contract):
+    """POST /visualizing/:id. The original's fields; a dashboard is made when ``enable_visualizer``."""
+
+    plugin: str = "kubejobs"
+    enable_visualizer: bool = True
+    visualizer_plugin: str = "builtin"
+    datasource_type: str = "redis"
+    username: str = ""
+    password: str = Field(default="", repr=False)
+    theme: str = ""
+    name: str = ""
+    kind: Kind = Kind.BATCH
+
+
+class VisualizingView(Contract):
+    """GET /visualizing/:id."""
+
+    url: str
+    active: bool = True
+    reason: str = ""
