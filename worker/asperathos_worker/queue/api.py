@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from .records import (
     Ack,
@@ -17,18 +17,25 @@ from .records import (
     WorkerInfo,
 )
 
-try:  # Protocol is in typing from Python 3.8 on
-    from typing import Protocol
-except ImportError:  # pragma: no cover
-    raise
+
+class QueueError(Exception):
+    """Something is wrong with the queue; each leaf says what."""
 
 
-class QueueUnavailable(Exception):
-    """The queue's server could not be reached within the client's timeout and retries."""
+class QueueUnavailable(QueueError):
+    """The queue's server could not be reached or cannot serve now, within the client's timeout and retries."""
 
 
-class QueueMissing(Exception):
+class QueueMissing(QueueError):
     """The queue does not exist (never opened, or purged)."""
+
+
+class QueueClosed(QueueError):
+    """Items were put after the queue was closed or stopped."""
+
+
+class QueueRefused(QueueError):
+    """The server refused the command (no permission, wrong credentials, foreign key): repeating it is no use."""
 
 
 class WorkerQueue(Protocol):
@@ -38,7 +45,11 @@ class WorkerQueue(Protocol):
         """Lease up to n items: expired leases first, then due retries, then ready ones in FIFO order."""
 
     def finish_and_take(self, worker: str, index: int, acks: Sequence[Ack], n: int = 1) -> Taken:
-        """Acknowledge finished items, then take up to n more, in one call. n = 0 acknowledges only."""
+        """Acknowledge finished items, then take up to n more, in one call. n = 0 acknowledges only.
+
+        An acknowledgement is accepted while its attempt is the item's latest one and not given back, also after its
+        lease ran out. Repeating the accepted one is accepted and changes nothing.
+        """
 
     def fail(self, worker: str, lease: Lease, error: str, permanent: bool = False) -> bool:
         """Report a failed attempt: the item returns after a backoff, or is dead. False: the lease was lost."""
@@ -60,7 +71,10 @@ class ServiceQueue(Protocol):
         """Create the queue or replace its rules; its items are untouched."""
 
     def put(self, items: Sequence[NewItem]) -> int:
-        """Append a batch; returns how many were new. Raises QueueMissing before open."""
+        """Append a batch; returns how many were new. Raises QueueMissing before open, QueueClosed after close or stop.
+
+        An id is not empty. Large batches are appended in several atomic steps.
+        """
 
     def close(self) -> None:
         """No more items will come."""

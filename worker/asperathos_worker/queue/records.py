@@ -1,4 +1,4 @@
-"""Values that enter and leave the work queue. Pure standard library; all times are Unix seconds of the queue's clock."""
+"""Values that enter and leave the work queue. Pure standard library; times are Unix seconds of the queue's clock."""
 
 from __future__ import annotations
 
@@ -105,7 +105,11 @@ class Histogram:
 
 @dataclass(frozen=True)
 class QueueStats:
-    """A consistent snapshot of the queue, taken in one call. ``at`` is Redis's clock."""
+    """A consistent snapshot of the queue, taken in one call. ``at`` is Redis's clock.
+
+    ``service`` counts how long workers took per item: what a worker hands in together (a batch) it has worked off one
+    after the other since it was last free, or since it took the items if that was later.
+    """
 
     at: float
     put: int

@@ -1,0 +1,21 @@
+-- Reports a failed attempt. ARGV: worker, id, attempt, permanent ("1" or "0"), error. Returns 1, or 0 if the lease
+-- is no longer this attempt's.
+local id = ARGV[2]
+local lease = call('HGET', P .. 'leases', id)
+if not lease then
+  return 0
+end
+local attempt, failures, worker = string.match(lease, LEASE_RECORD)
+if attempt ~= ARGV[3] then
+  return 0
+end
+failures = failures + 1
+if not failed(id, attempt, worker, failures, ARGV[5], ARGV[4] == '1') then
+  unlease(id)
+  local backoff = math.min(tonumber(rules[4]), tonumber(rules[3]) * 2 ^ (failures - 1))
+  call('ZADD', P .. 'delayed', NOW + backoff, id)
+end
+count('failed', 1)
+heard(ARGV[1], nil, true)
+flush()
+return 1

@@ -1,0 +1,3 @@
+-- Creates the queue or replaces its rules. ARGV: field, value, ...
+redis.call('HSET', KEYS[1] .. 'config', unpack(ARGV))
+return 1

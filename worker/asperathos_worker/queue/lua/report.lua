@@ -1,0 +1,3 @@
+-- Keeps the last value of application metrics. ARGV: field, value, ...
+call('HSET', P .. 'reported', unpack(ARGV))
+return 1

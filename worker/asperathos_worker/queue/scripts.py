@@ -1,0 +1,67 @@
+"""The Lua scripts, as source and digest. The key model is written above ``lua/prelude.lua``."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "lua"
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script and the digest by which Redis's cache knows it."""
+
+    name: str
+    source: str
+    sha: str
+
+
+def _load(name: str, prelude: bool = True) -> Script:
+    source = (_FOLDER / f"{name}.lua").read_text("utf-8")
+    if prelude:
+        source = (_FOLDER / "prelude.lua").read_text("utf-8") + source
+    return Script(name, source, hashlib.sha1(source.encode("utf-8")).hexdigest())
+
+
+OPEN = _load("open", prelude=False)
+SET = _load("set")
+PUT = _load("put")
+TAKE = _load("take")
+FAIL = _load("fail")
+RELEASE = _load("release")
+EXTEND = _load("extend")
+REPORT = _load("report")
+SWEEP = _load("sweep")
+STATS = _load("stats")
+WORKERS = _load("workers")
+RESULTS = _load("results")
+FAILURES = _load("failures")
+DEAD = _load("dead")
+ITEMS = _load("items")
+
+PARTS = (
+    "config",
+    "items",
+    "ready",
+    "delayed",
+    "leased",
+    "leases",
+    "tries",
+    "finished",
+    "dead",
+    "dead_order",
+    "failures",
+    "names",
+    "workers",
+    "puts",
+    "counters",
+    "reported",
+)
+"""Every key of a queue, without its prefix."""
+
+
+def prefix_of(submission: str) -> str:
+    """What all keys of this submission's queue begin with."""
+    return f"asp:{{{submission}}}:q:"
