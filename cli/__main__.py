@@ -1,0 +1,40 @@
+"""``asperathos``: the command line."""
+
+from __future__ import annotations
+
+import click
+
+from cli import exit_codes
+from cli.commands import control, queries, stack, submitting, watching
+
+
+@click.group(epilog=exit_codes.HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="asperathos", prog_name="asperathos")
+def main() -> None:
+    """Finish a pile of work by its deadline, with as few replicas as that takes.
+
+    \b
+    asperathos up                 start everything on this machine
+    asperathos submit job.yaml    hand in work
+    asperathos watch ID           see it get done
+    """
+
+
+for command in (
+    stack.up,
+    submitting.submit,
+    queries.list_submissions,
+    queries.status,
+    watching.watch,
+    queries.logs,
+    queries.results,
+    queries.report,
+    queries.events,
+    queries.nodes,
+    control.stop,
+    control.delete,
+):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The manager's REST interface as the command line uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+
+class Rejected(Exception):
+    """The manager refused: ``status``, its message, and the faults it listed as (field, problem)."""
+
+    def __init__(self, status: int, message: str, details: list[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.details = details
+
+
+class Unreachable(Exception):
+    """The manager does not answer at ``url``."""
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(f"the manager at {url} does not answer ({cause})")
+        self.url = url
+
+
+class ManagerClient:
+    """Calls the manager at ``url``; every call is bounded by ``timeout`` seconds."""
+
+    def __init__(self, url: str, timeout: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def submit(self, document: bytes, media_type: str) -> dict[str, Any]:
+        """POST a submission; the answer with job_id and warnings."""
+        answer: dict[str, Any] = self._json("POST", "/submissions", data=document, headers={"Content-Type": media_type})
+        return answer
+
+    def submissions(self, state: str | None = None) -> dict[str, dict[str, Any]]:
+        """Status objects by id."""
+        answer: dict[str, dict[str, Any]] = self._json("GET", "/submissions", params={"state": state} if state else {})
+        return answer
+
+    def status(self, id: str) -> dict[str, Any]:
+        """One status object."""
+        answer: dict[str, Any] = self._json("GET", f"/submissions/{id}")
+        return answer
+
+    def get(self, id: str, part: str, **params: str) -> Any:
+        """A part of a submission: log, report, errors, events, ..."""
+        return self._json("GET", f"/submissions/{id}/{part}", params=params)
+
+    def results(self, id: str, page: int = 1000) -> Iterator[dict[str, Any]]:
+        """All accepted results, page by page, in order of completion."""
+        cursor, more = 0, True
+        while more:
+            answer = self.get(id, "results", cursor=str(cursor), count=str(page))
+            yield from answer["results"]
+            cursor, more = int(answer["cursor"]), bool(answer["more"])
+
+    def end(self, id: str, how: str) -> None:
+        """``how`` is stop or terminate."""
+        self._call("PUT", f"/submissions/{id}/{how}")
+
+    def delete(self, id: str) -> None:
+        """Forget an ended submission."""
+        self._call("DELETE", f"/submissions/{id}")
+
+    def nodes(self) -> Any:
+        """The cluster's nodes."""
+        return self._json("GET", "/nodes")
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+        response = self._call(method, path, **arguments)
+        try:
+            return response.json()
+        except requests.JSONDecodeError as error:
+            raise Unreachable(self.url, "what answers there is not Asperathos") from error
+
+    def _call(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        try:
+            response = self._session.request(method, self.url + path, timeout=self._timeout, **arguments)
+        except requests.RequestException as error:
+            raise Unreachable(self.url, type(error).__name__) from error
+        if response.status_code >= 400:
+            raise _rejection(response)
+        return response
+
+
+def _rejection(response: requests.Response) -> Rejected:
+    try:
+        body = response.json()
+        details = [(fault["field"], fault["problem"]) for fault in body.get("details", [])]
+        return Rejected(response.status_code, body["error_message"], details)
+    except (requests.JSONDecodeError, KeyError, TypeError):
+        return Rejected(response.status_code, f"answered {response.status_code}: {response.text[:200]}", [])
