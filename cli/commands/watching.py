@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from cli.client import ManagerClient, Unreachable
 from cli.context import Output, manager_command
 from cli.render import TERMINAL_STATES, deadline_text, progress_line, state_text
 
+Status = dict[str, Any]
 _PATIENCE = 60.0
 _QUIET_EVERY = 10.0
 
@@ -34,68 +36,73 @@ def watch(client: ManagerClient, output: Output, id: str, interval: float) -> No
 
 def follow(client: ManagerClient, output: Output, id: str, interval: float = 0.5) -> int:
     """Watch until the end; the exit code."""
-    last: dict[str, Any] = client.status(id)
+    statuses = _statuses(client, id, interval)
     if output.as_json:
-        last = _follow_json(client, output, id, last, interval)
+        last = _show_json(output, statuses)
     elif output.console.is_terminal:
-        with Live(console=output.console, refresh_per_second=8) as live:
-            while True:
-                live.update(_line(last, output.console.width))
-                if last["state"] in TERMINAL_STATES:
-                    break
-                time.sleep(interval)
-                last = _patient_status(client, id)
+        last = _show_live(output, statuses)
     else:
-        last = _follow_quietly(client, id, last, interval)
+        last = _show_changes(statuses)
     if not output.as_json:
         _say_end(output, last)
     return exit_code(last)
 
 
-def exit_code(status: dict[str, Any]) -> int:
+def exit_code(status: Status) -> int:
     """What the end of a submission means for a script."""
     if status["state"] != "completed":
         return exit_codes.FAILED
     return exit_codes.DEADLINE_MISSED if status.get("deadline_met") is False else exit_codes.OK
 
 
-def _follow_json(client: ManagerClient, id: str, last: dict[str, Any], interval: float) -> dict[str, Any]:
-    output.document(last)
-    while last["state"] not in TERMINAL_STATES:
+def _statuses(client: ManagerClient, id: str, interval: float) -> Iterator[Status]:
+    """The status now and every ``interval`` seconds, up to the terminal one.
+
+    A manager that goes away later is waited for (a restart); one that was never there raises at once.
+    """
+    status = client.status(id)
+    heard = time.monotonic()
+    while True:
+        yield status
+        if status["state"] in TERMINAL_STATES:
+            return
         time.sleep(interval)
-        last = _patient_status(client, id)
+        try:
+            status = client.status(id)
+            heard = time.monotonic()
+        except Unreachable:
+            if time.monotonic() - heard > _PATIENCE:
+                raise
+
+
+def _show_json(output: Output, statuses: Iterator[Status]) -> Status:
+    last: Status = {}
+    for last in statuses:
         output.document(last)
     return last
 
 
-def _follow_quietly(client: ManagerClient, id: str, last: dict[str, Any], interval: float) -> dict[str, Any]:
-    shown, shown_at = "", 0.0
-    while True:
+def _show_live(output: Output, statuses: Iterator[Status]) -> Status:
+    last: Status = {}
+    with Live(console=output.console, refresh_per_second=8) as live:
+        for last in statuses:
+            live.update(_line(last, output.console.width))
+    return last
+
+
+def _show_changes(statuses: Iterator[Status]) -> Status:
+    last: Status = {}
+    shown, shown_at, state = "", 0.0, ""
+    for last in statuses:
         line = progress_line(last, 120)
-        ended = last["state"] in TERMINAL_STATES
         due = time.monotonic() - shown_at >= _QUIET_EVERY
-        if line != shown and (due or ended or line.split("  ")[0] != shown.split("  ")[0]):
+        if last["state"] != state or (due and line != shown):
             click.echo(line)
-            shown, shown_at = line, time.monotonic()
-        if ended:
-            return last
-        time.sleep(interval)
-        last = _patient_status(client, id)
+            shown, shown_at, state = line, time.monotonic(), last["state"]
+    return last
 
 
-def _patient_status(client: ManagerClient, id: str) -> dict[str, Any]:
-    """The status; a manager that is away for a while (a restart) is waited for."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return client.status(id)
-        except Unreachable:
-            if time.monotonic() > end:
-                raise
-            time.sleep(1.0)
-
-
-def _line(status: dict[str, Any], width: int) -> Text:
+def _line(status: Status, width: int) -> Text:
     text = Text(progress_line(status, width), no_wrap=True, overflow="ellipsis")
     reason = str(status.get("reason") or "")
     if reason and status["state"] not in TERMINAL_STATES:
@@ -103,7 +110,7 @@ def _line(status: dict[str, Any], width: int) -> Text:
     return text
 
 
-def _say_end(output: Output, status: dict[str, Any]) -> None:
+def _say_end(output: Output, status: Status) -> None:
     output.console.print(f"{status['id']} {state_text(status['state'])}: {deadline_text(status)}", soft_wrap=True)
     if status.get("reason"):
         output.console.print(str(status["reason"]), markup=False, soft_wrap=True)
