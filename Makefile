@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint check lock clean venv venv-dev
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: venv  ## finish real work by a deadline on this machine: no Docker, no root, nothing to install
+	@$(BIN)/python examples/stdlib-metrics/demo.py $(DEMO_FLAGS)
+
+test: venv-dev  ## the whole test suite
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: venv-dev  ## ruff, mypy, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint test  ## lint and test
+
+venv: $(VENV)/run.stamp
+venv-dev: $(VENV)/dev.stamp
+
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml worker/pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/run.lock
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e worker -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/dev.lock
+	@touch $@
+
+lock:  ## pin every dependency again, with hashes
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    requirements/run.in -o requirements/run.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    requirements/dev.in -c requirements/run.lock -o requirements/dev.lock
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
