@@ -114,8 +114,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.world = make_world()
         self.queue = self.world.queue
         self.model = Model()
-        self.rules = QueueConfig(lease=LEASE, retries=1, backoff_base=BASE, backoff_cap=CAP)
-        self.queue.open(self.rules)
+        self.queue.open(QueueConfig(lease=LEASE, retries=1, backoff_base=BASE, backoff_cap=CAP))
         self.accepted: Counter[str] = Counter()
 
     def teardown(self) -> None:
@@ -286,12 +285,19 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.queue.busy_from(index) == len(held)
 
 
+def machine_of(make_world: Callable[[], World]) -> type[RuleBasedStateMachine]:
+    class Machine(QueueMachine):
+        def __init__(self) -> None:
+            super().__init__(make_world)
+
+    return Machine
+
+
 def test_the_fake_obeys_the_model() -> None:
-    run_state_machine_as_test(lambda: QueueMachine(MemoryWorld), settings=settings(stateful_step_count=40))
+    run_state_machine_as_test(machine_of(MemoryWorld), settings=settings(stateful_step_count=40))
 
 
 def test_redis_obeys_the_model(redis_server: RedisProcess) -> None:
     run_state_machine_as_test(
-        lambda: QueueMachine(lambda: RedisWorld(redis_server.url)),
-        settings=settings(max_examples=50, stateful_step_count=40),
+        machine_of(lambda: RedisWorld(redis_server.url)), settings=settings(max_examples=50, stateful_step_count=40)
     )
