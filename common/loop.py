@@ -17,6 +17,7 @@ from common.logging import get_logger
 from common.ports import Clock, Leases, Wakeups
 
 log = get_logger(__name__)
+_STEPPING_POLL = 0.05
 
 
 class Steps(Protocol):
@@ -123,7 +124,10 @@ class Loop:
     def _wait_time(self) -> float:
         with self._lock:
             next_due = min((due.at for due in self._due.values() if not due.running), default=float("inf"))
-        return min(self._settings.poll, max(0.01, next_due - self._clock.monotonic()))
+            stepping = any(due.running for due in self._due.values())
+        # A running step may ask for the next one at once, and only a short wait here lets it have it.
+        most = min(self._settings.poll, _STEPPING_POLL) if stepping else self._settings.poll
+        return min(most, max(0.01, next_due - self._clock.monotonic()))
 
     def _scan(self, now: float) -> None:
         active = set(self._steps.active_ids())
