@@ -1,58 +1,258 @@
-"""From a document to a specification: every fault named by its path, unknown fields with the nearest known name."""
+"""From a document to a model: every fault named by its path, unknown fields with the nearest known name.
+
+Pydantic stops before the conditions between fields when a field is wrong, and would tell the user of them only after
+the next try. So a faulty document is pruned of what is wrong and looked at again, until nothing new is found; what a
+rule says of a field that was pruned is no news and is left out.
+"""
 
 from __future__ import annotations
 
+import copy
 import difflib
+import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from common.domain.errors import Fault, InvalidSubmission
+from common.domain.rules import RULE
 from common.domain.submission import SubmissionSpec
+
+M = TypeVar("M", bound=BaseModel)
+Path = tuple[int | str, ...]
+
+MAX_FAULTS = 100
+_MAX_DEPTH = 24
+_MAX_WHOLE = 2**63
+_MAX_ROUNDS = 12
+_SHOWN = 80
+_UNION_TAG = re.compile(
+    r"(constrained-str|function-(before|after|wrap|plain))$|(function-\w+|tuple|list|nullable|union)\[.*\]$"
+)
+_WORDS = {
+    "missing": "is required",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "string_too_short": "must not be empty",
+}
+"""What pydantic's types of error mean to somebody who writes JSON."""
 
 
 def parse_native(document: object) -> SubmissionSpec:
     """The specification in a native document. Raises InvalidSubmission with every fault."""
     if not isinstance(document, Mapping):
-        raise InvalidSubmission([Fault("", "the document must be an object with fields such as run and workload")])
-    try:
-        return SubmissionSpec.model_validate(dict(document))
-    except ValidationError as error:
-        raise InvalidSubmission(faults_of(error, SubmissionSpec)) from error
+        raise InvalidSubmission([Fault("body", "must be an object with fields such as run and workload")])
+    spec, faults = examine(document, SubmissionSpec)
+    if spec is None:
+        raise InvalidSubmission(faults)
+    return spec
+
+
+def examine(document: Mapping[Any, Any], model: type[M]) -> tuple[M | None, list[Fault]]:
+    """The model in a document of plain data, or every fault found (at most MAX_FAULTS and a note of the rest)."""
+    search = _Search(dict(document), model)
+    value = search.run()
+    return value, _listed(search.faults)
+
+
+def plain_faults(document: object) -> list[tuple[Path, str]]:
+    """Paths and problems of what no JSON document should hold: dates, NUL, infinite or absurd numbers, deep nests."""
+    return list(_impurities(document, ()))
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """Pydantic's complaints as faults a user can act on, each once, in the document's words."""
-    faults: list[Fault] = []
-    for detail in error.errors(include_url=False, include_context=False):
+    return _listed(dict.fromkeys(complaint.fault for complaint in _complaints(error, model)))
+
+
+@dataclass(frozen=True)
+class _Complaint:
+    path: Path
+    fault: Fault
+    rule: bool = False
+    reads: tuple[Path, ...] = ()
+    """Where the fields are that a broken rule looks at."""
+    meant: Path | None = None
+    """Where the user probably wanted to write what stands in an unknown field."""
+
+
+@dataclass
+class _Search:
+    document: dict[Any, Any]
+    model: type[BaseModel]
+    faults: dict[Fault, None] = field(default_factory=dict)
+    suspects: set[Path] = field(default_factory=set)
+    copied: bool = False
+
+    def run(self) -> Any:
+        impurities = plain_faults(self.document)
+        for path, problem in impurities:
+            self.faults[Fault(dotted(path), problem)] = None
+        for path, _ in sorted(impurities, key=lambda found: len(found[0])):
+            self._prune(path)
+        for _ in range(_MAX_ROUNDS):
+            try:
+                value = self.model.model_validate(self.document)
+            except ValidationError as error:
+                if not self._learn(_complaints(error, self.model)):
+                    return None
+            else:
+                return None if self.faults else value
+        return None
+
+    def _learn(self, complaints: Iterable[_Complaint]) -> bool:
+        """Note what is new and prune it; whether there is anything left to look at again."""
+        pruned = False
+        for complaint in complaints:
+            if not complaint.rule or not any(self._suspect(path) for path in complaint.reads):
+                self.faults[complaint.fault] = None
+            if complaint.meant is not None:
+                self.suspects.add(complaint.meant)
+            for path in complaint.reads if complaint.rule else (complaint.path,):
+                pruned = self._prune(path) or pruned
+        return pruned
+
+    def _suspect(self, path: Path) -> bool:
+        return any(path[: len(known)] == known for known in self.suspects)
+
+    def _prune(self, path: Path) -> bool:
+        """Remove what is at the path, or the smallest object around it; whether anything was removed."""
+        # Elements of lists keep their positions, so that later faults name the right one: the whole list goes.
+        lists = [place for place, part in enumerate(path) if isinstance(part, int)]
+        path = path[: lists[0]] if lists else path
+        self.suspects.add(path)
+        if not self.copied:
+            self.document, self.copied = copy.deepcopy(self.document), True
+        while path:
+            holder: Any = self.document
+            for part in path[:-1]:
+                holder = holder.get(part) if isinstance(holder, dict) else None
+            # YAML allows keys that are not text; paths name them as text.
+            keys = [key for key in holder if str(key) == path[-1]] if isinstance(holder, dict) else []
+            for key in keys:
+                del holder[key]
+            if keys:
+                return True
+            path = path[:-1]
+            self.suspects.add(path) if path else None
+        return False
+
+
+def dotted(path: Path) -> str:
+    """``("workload", "items", 3)`` as ``workload.items.3``, long and unprintable names shortened."""
+    return ".".join(_shown(str(part)) for part in path)
+
+
+def nearest(unknown: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    near = difflib.get_close_matches(unknown[:_SHOWN].lower(), list(known), n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def _listed(faults: Mapping[Fault, None]) -> list[Fault]:
+    listed = list(faults)
+    if len(listed) > MAX_FAULTS:
+        return [*listed[:MAX_FAULTS], Fault("", f"and {len(listed) - MAX_FAULTS} more faults")]
+    return listed
+
+
+def _shown(text: str) -> str:
+    clean = "".join(char if char.isprintable() else "?" for char in text[:_SHOWN])
+    return clean if len(text) <= _SHOWN else f"{clean}..."
+
+
+def _impurities(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        if "\0" in value:
+            yield path, "must not hold NUL"
+        elif not _encodable(value):
+            yield path, "is not Unicode text: it holds half of a surrogate pair"
+    elif isinstance(value, bool) or value is None:
+        return
+    elif isinstance(value, int):
+        if abs(value) >= _MAX_WHOLE:
+            yield path, "is too large a number"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, "must be a finite number"
+    elif isinstance(value, Mapping | list | tuple):
+        if len(path) >= _MAX_DEPTH:
+            yield path, f"is nested more than {_MAX_DEPTH} levels deep"
+        elif isinstance(value, Mapping):
+            for key, inner in value.items():
+                yield from _key_impurities(key, path)
+                yield from _impurities(inner, (*path, key))
+        else:
+            for position, inner in enumerate(value):
+                yield from _impurities(inner, (*path, position))
+    else:
+        yield path, f"is a {type(value).__name__}: write it as text, in quotes"
+
+
+def _key_impurities(key: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if not isinstance(key, str):
+        yield (*path, str(key)), "names of fields must be text: write it in quotes"
+    elif "\0" in key or not _encodable(key):
+        yield (*path, key), "is no name of a field"
+
+
+def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[_Complaint]:
+    for detail in error.errors(include_url=False, include_input=False):
         path = tuple(part for part in detail["loc"] if not _is_union_tag(part))
-        problem = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
-            problem = _unknown_field(path, model)
-        elif detail["type"] == "missing":
-            problem = "is required"
-        fault = Fault(".".join(str(part) for part in path), problem)
-        if fault not in faults:
-            faults.append(fault)
-    return faults
+        kind = detail["type"]
+        if kind == RULE:
+            at = _holder(path, detail["ctx"]["reads"])
+            reads = tuple((*at, name) for name in detail["ctx"]["reads"])
+            yield _Complaint(path, Fault(dotted(path), detail["msg"]), rule=True, reads=reads)
+        elif kind == "extra_forbidden":
+            yield _unknown_field(path, model)
+        else:
+            problem = _WORDS.get(kind) or detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
+            yield _Complaint(path, Fault(dotted(path), problem))
+
+
+def _holder(path: Path, reads: tuple[str, ...]) -> Path:
+    """Where the model is whose rule is broken: the rule's error stands at one of its fields, or at the model."""
+    return path[:-1] if path and path[-1] in reads else path
 
 
 def _is_union_tag(part: int | str) -> bool:
-    return isinstance(part, str) and ("[" in part or part in {"constrained-str", "function-before"})
+    return isinstance(part, str) and _UNION_TAG.match(part) is not None
 
 
-def _unknown_field(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
+def _unknown_field(path: Path, model: type[BaseModel]) -> _Complaint:
     unknown = str(path[-1])
-    known = list(_fields_at(path[:-1], model))
-    near = difflib.get_close_matches(unknown.lower(), known, n=1, cutoff=0.5)
-    if near:
-        return f"unknown field; did you mean {near[0]}?"
-    return f"unknown field; known here are {', '.join(sorted(known))}" if known else "unknown field"
+    known = sorted(_fields_at(path[:-1], model))
+    near = nearest(unknown, known)
+    if near is not None:
+        fault = Fault(dotted(path), f"unknown field; did you mean {near}?")
+        return _Complaint(path, fault, meant=(*path[:-1], near))
+    problem = f"unknown field; known here are {', '.join(known)}" if known else "unknown field"
+    return _Complaint(path, Fault(dotted(path), problem))
 
 
-def _fields_at(path: tuple[int | str, ...], model: type[BaseModel]) -> typing.Iterable[str]:
+def _fields_at(path: Path, model: type[BaseModel]) -> Iterable[str]:
     for part in path:
         if isinstance(part, int):
             continue

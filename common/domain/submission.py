@@ -6,23 +6,35 @@ import enum
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from common.domain.progress import Counts
+from common.domain.queues import QueueAddress
+from common.domain.rules import Rule, Ruled, named_faults
 from common.domain.states import Intent, State
 from common.domain.units import parse_duration, parse_quantity
 
-NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")
-ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-RESERVED_ENV = re.compile(r"^(ASPERATHOS_.*|JOB_COMPLETION_INDEX)$")
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+DNS_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED_ENV = re.compile(r"ASPERATHOS_.*|JOB_COMPLETION_INDEX")
+RESERVED_LABEL = re.compile(r"(.*\.)?(asperathos|kubernetes|k8s)\.io")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 MAX_REPLICAS = 10_000
-MAX_DURATION = 366 * 86400.0
+MAX_DAYS = 36_525
+MAX_QUANTITY = 2.0**60
+MAX_ITEM = 2**20
+MAX_INLINE = 4 * 2**20
+MAX_ENV = 256 * 1024
+"""Largest item, inline workload and environment, in characters."""
 
 
 def _duration(value: object) -> float:
     seconds = parse_duration(value)
-    if seconds > MAX_DURATION:
-        raise ValueError("must be at most 366 days")
+    if seconds > MAX_DAYS * 86400.0:
+        raise ValueError(f"must be at most {MAX_DAYS} days")
     return seconds
 
 
@@ -33,9 +45,27 @@ def _positive(seconds: float) -> float:
 
 
 def _quantity(value: object) -> str:
-    if parse_quantity(value) <= 0:
-        raise ValueError("must be more than 0")
+    if not 0 < parse_quantity(value) <= MAX_QUANTITY:
+        raise ValueError("must be more than 0 and at most 1024Pi")
     return str(value).strip()
+
+
+def _printable(text: str) -> str:
+    if CONTROL_CHARACTER.search(text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _word(text: str) -> str:
+    if re.search(r"\s", text):
+        raise ValueError("must not hold white space")
+    return text
+
+
+def _subdomain(text: str) -> str:
+    if not DNS_SUBDOMAIN.fullmatch(text):
+        raise ValueError("must be a Kubernetes object name: lower case letters, digits, dashes and dots")
+    return text
 
 
 Duration = Annotated[float, BeforeValidator(_duration)]
@@ -49,10 +79,17 @@ def _positive_duration(value: object) -> float:
 PositiveDuration = Annotated[float, BeforeValidator(_positive_duration)]
 Quantity = Annotated[str, BeforeValidator(_quantity)]
 """A Kubernetes quantity, kept as written."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_printable)]
+Word = Annotated[Text, AfterValidator(_word)]
+ObjectName = Annotated[str, AfterValidator(_subdomain)]
+Argument = Annotated[str, StringConstraints(max_length=131_072)]
+Whole = Annotated[int, Field(strict=True)]
+"""A number without fraction: neither text nor true nor 5.0."""
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
-class Strict(BaseModel):
+class Strict(Ruled):
     """A part of the specification: immutable, and an unknown field is a fault."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -73,48 +110,75 @@ class Priority(enum.StrEnum):
     HIGH = "high"
 
 
+_ORIGINS = ("items", "url", "glob", "source")
+
+
 class Workload(Strict):
     """Where the items come from: exactly one of ``items``, ``url``, ``glob``, or a plugin ``source``."""
 
-    items: tuple[Annotated[str, StringConstraints(max_length=1_048_576)], ...] | None = Field(
+    rules = (
+        Rule(
+            _ORIGINS,
+            lambda self: sum(getattr(self, name) is not None for name in _ORIGINS) == 1,
+            "give exactly one of items, url, glob, source",
+            at="",
+        ),
+        Rule(
+            ("options", "source"),
+            lambda self: not self.options or self.source is not None,
+            "options belong to a source plugin: give source too",
+        ),
+    )
+
+    items: tuple[Annotated[str, StringConstraints(max_length=MAX_ITEM)], ...] | None = Field(
         default=None, description="The items themselves, inline."
     )
-    url: Text | None = Field(default=None, description="http, https, s3 or file URL: one item per line.")
+    url: Word | None = Field(
+        default=None, description="http, https, s3 or file URL: one item per line; blank lines are skipped."
+    )
     glob: Text | None = Field(default=None, description="A pattern; the path of each matching file is an item.")
     source: Text | None = Field(default=None, description="The name of an installed workload source plugin.")
     options: dict[str, Any] = Field(default_factory=dict, description="Handed to the workload source plugin.")
 
-    @model_validator(mode="after")
-    def _one_origin(self) -> Workload:
-        given = [name for name in ("items", "url", "glob", "source") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError("give exactly one of items, url, glob, source")
-        if self.options and self.source is None:
-            raise ValueError("options belong to a source plugin: give source too")
-        return self
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"[a-z][a-z0-9+.-]*://[^/]|file:///", value, re.IGNORECASE):
+            raise ValueError("must be a URL such as https://host/items.txt, s3://bucket/items.txt or file:///items.txt")
+        return value
+
+    @field_validator("items")
+    @classmethod
+    def _bounded_items(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and sum(map(len, value)) > MAX_INLINE:
+            raise ValueError(f"inline items are at most {MAX_INLINE} characters in all: put them behind a url")
+        return value
 
 
 class Target(Strict):
     """A stream's goal: this share of the items is done within ``latency`` seconds of its arrival."""
 
-    latency: PositiveDuration
-    percentile: float = Field(default=95.0, gt=0, lt=100)
+    latency: PositiveDuration = Field(description="From an item's arrival to its result.")
+    percentile: Number = Field(default=95.0, gt=0, lt=100, description="Share of the items in percent.")
 
 
 class ReplicaBounds(Strict):
     """How many replicas there may be. ``initial`` is the count to start with (the law decides when absent)."""
 
-    min: int = Field(default=1, ge=0, le=MAX_REPLICAS)
-    max: int = Field(default=10, ge=1, le=MAX_REPLICAS)
-    initial: int | None = Field(default=None, ge=0, le=MAX_REPLICAS)
+    rules = (
+        Rule(("min", "max"), lambda self: self.min <= self.max, "min must not exceed max"),
+        Rule(
+            ("initial", "min", "max"),
+            lambda self: self.initial is None or self.min > self.max or self.min <= self.initial <= self.max,
+            "initial must lie between min and max",
+        ),
+    )
 
-    @model_validator(mode="after")
-    def _ordered(self) -> ReplicaBounds:
-        if self.min > self.max:
-            raise ValueError(f"min ({self.min}) must not exceed max ({self.max})")
-        if self.initial is not None and not self.min <= self.initial <= self.max:
-            raise ValueError(f"initial ({self.initial}) must lie between min ({self.min}) and max ({self.max})")
-        return self
+    min: Whole = Field(default=1, ge=0, le=MAX_REPLICAS, description="Fewest replicas.")
+    max: Whole = Field(default=10, ge=1, le=MAX_REPLICAS, description="Most replicas.")
+    initial: Whole | None = Field(
+        default=None, ge=0, le=MAX_REPLICAS, description="Replicas to start with; the law decides when absent."
+    )
 
 
 class Control(Strict):
@@ -123,8 +187,8 @@ class Control(Strict):
     law: Text | None = Field(default=None, description="Name of a law; deadline for batches, latency for streams.")
     interval: Annotated[PositiveDuration, Field(ge=0.1, description="Seconds between decisions.")] = 5.0
     settings: dict[str, Any] = Field(default_factory=dict, description="The law's own settings.")
-    max_step_up: int | None = Field(default=None, ge=1, description="Most replicas added by one decision.")
-    max_step_down: int | None = Field(default=None, ge=1, description="Most replicas removed by one decision.")
+    max_step_up: Whole | None = Field(default=None, ge=1, description="Most replicas added by one decision.")
+    max_step_down: Whole | None = Field(default=None, ge=1, description="Most replicas removed by one decision.")
     cooldown_up: Duration = Field(default=0.0, description="Least time between two increases.")
     cooldown_down: Duration = Field(default=0.0, description="Least time between a change and a decrease.")
     drain_timeout: Duration = Field(default=30.0, description="How long a busy replica may finish before removal.")
@@ -135,34 +199,86 @@ class Monitoring(Strict):
 
     plugin: Text = Field(default="items", description="Name of a monitor: what progress means.")
     interval: Annotated[PositiveDuration, Field(ge=0.1, description="Seconds between observations.")] = 2.0
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict, description="The monitor's own settings.")
+
+
+class Dashboard(Strict):
+    """Which dashboard the visualizer makes."""
+
+    enabled: Flag = Field(default=True, description="Whether one is made at all.")
+    plugin: Text = Field(default="builtin", description="Name of a visualizer.")
+    datasource: Text | None = Field(default=None, description="Where the dashboard reads its series.")
+    theme: Literal["light", "dark"] | None = Field(default=None, description="light or dark; the reader's when absent.")
+
+
+def _within(request: str | None, limit: str | None) -> bool:
+    return request is None or limit is None or parse_quantity(request) <= parse_quantity(limit)
 
 
 class Resources(Strict):
     """What each replica asks for and may use; ``*_limit`` defaults to no limit."""
 
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
-    cpu_limit: Quantity | None = None
-    memory_limit: Quantity | None = None
-    gpu: int = Field(default=0, ge=0, le=64)
+    rules = (
+        Rule(("cpu", "cpu_limit"), lambda self: _within(self.cpu, self.cpu_limit), "cpu must not exceed cpu_limit"),
+        Rule(
+            ("memory", "memory_limit"),
+            lambda self: _within(self.memory, self.memory_limit),
+            "memory must not exceed memory_limit",
+        ),
+    )
+
+    cpu: Quantity | None = Field(default=None, description="Cores asked for, such as 500m or 2.")
+    memory: Quantity | None = Field(default=None, description="Bytes asked for, such as 512Mi.")
+    cpu_limit: Quantity | None = Field(default=None, description="Most cores.")
+    memory_limit: Quantity | None = Field(default=None, description="Most bytes.")
+    gpu: Whole = Field(default=0, ge=0, le=64, description="GPUs of each replica.")
 
 
 class Toleration(Strict):
     """A Kubernetes toleration."""
 
-    key: Text | None = None
-    operator: Literal["Exists", "Equal"] = "Equal"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    rules = (
+        Rule(("key", "operator"), lambda self: self.key is not None or self.operator == "Exists", "Equal needs a key"),
+        Rule(("value", "operator"), lambda self: not self.value or self.operator == "Equal", "Exists takes no value"),
+    )
+
+    key: Text | None = Field(default=None, description="The taint's key; absent: every key.")
+    operator: Literal["Exists", "Equal"] = Field(default="Equal", description="Exists or Equal.")
+    value: str | None = Field(default=None, description="The taint's value, for Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="NoSchedule, PreferNoSchedule or NoExecute; absent: every effect."
+    )
 
 
 class SubmissionSpec(Strict):
     """What the user wants done. The native document is exactly this."""
 
+    rules = (
+        Rule(
+            ("command", "run"),
+            lambda self: (self.command is None) != (self.run is None),
+            "give exactly one of command and run",
+        ),
+        Rule(
+            ("deadline", "target"),
+            lambda self: self.deadline is None or self.target is None,
+            "give a deadline (batch) or a target (stream), not both",
+        ),
+        Rule(
+            ("workload", "target"),
+            lambda self: self.workload is not None or self.target is not None,
+            "a batch needs a workload (items, url or glob); a stream needs a target",
+        ),
+        Rule(
+            ("queue", "run"),
+            lambda self: self.queue == "shared" or self.run is None,
+            "a dedicated queue serves images of the original contract: give command, not run",
+        ),
+    )
+
     name: str = Field(default="job", description="Lower case letters, digits and dashes, at most 40.")
-    image: Text | None = Field(default=None, description="Container image; the local cluster needs none.")
-    command: tuple[str, ...] | None = Field(
+    image: Word | None = Field(default=None, description="Container image; the local cluster needs none.")
+    command: tuple[Argument, ...] | None = Field(
         default=None, description="The container speaks the worker protocol itself and is started so."
     )
     run: Text | None = Field(
@@ -172,32 +288,32 @@ class SubmissionSpec(Strict):
     workload: Workload | None = Field(default=None, description="The items; none for a stream fed over REST.")
     deadline: PositiveDuration | None = Field(default=None, description="Finish within this, from acceptance on.")
     target: Target | None = Field(default=None, description="Makes it a stream with this latency goal.")
-    replicas: ReplicaBounds = ReplicaBounds()
-    control: Control = Control()
-    monitoring: Monitoring = Monitoring()
-    resources: Resources = Resources()
+    replicas: ReplicaBounds = Field(default=ReplicaBounds(), description="How many replicas there may be.")
+    control: Control = Field(default=Control(), description="How replicas are decided.")
+    monitoring: Monitoring = Field(default=Monitoring(), description="How progress is measured.")
+    resources: Resources = Field(default=Resources(), description="What each replica asks for.")
     queue: Literal["shared", "dedicated"] = Field(
         default="shared", description="dedicated: an own Redis with the original Asperathos' lists."
     )
-    retries: int = Field(default=3, ge=0, le=1000, description="Failed attempts of an item before it is dead.")
+    retries: Whole = Field(default=3, ge=0, le=1000, description="Failed attempts of an item before it is dead.")
     lease: Annotated[PositiveDuration, Field(ge=1.0)] = Field(
         default=30.0, description="A killed worker's items return after this; workers extend it as they go."
     )
     item_timeout: PositiveDuration | None = Field(default=None, description="An attempt longer than this failed.")
     expected_item_time: PositiveDuration | None = Field(default=None, description="A hint for the first decisions.")
-    env: dict[str, str] = Field(default_factory=dict)
-    secrets: tuple[Text, ...] = Field(default=(), description="Names of image pull secrets.")
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: tuple[Toleration, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict, description="Environment of the container.")
+    secrets: tuple[ObjectName, ...] = Field(default=(), description="Names of image pull secrets.")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels a node must have.")
+    tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints of nodes that are no obstacle.")
     namespace: str | None = Field(default=None, description="Kubernetes namespace; the manager's when absent.")
-    priority: Priority = Priority.NORMAL
+    priority: Priority = Field(default=Priority.NORMAL, description="low, normal or high.")
     grace_period: Annotated[Duration, Field(le=3600)] = Field(
         default=30.0, description="Seconds a replica gets between SIGTERM and SIGKILL."
     )
     job_lifetime: Duration = Field(default=0.0, description="How long the Kubernetes Job is kept after the end.")
     keep: Duration = Field(default=7 * 86400.0, description="How long results, logs and report stay readable.")
-    dashboard: bool = Field(default=True, description="Whether the visualizer makes a dashboard.")
-    labels: dict[str, str] = Field(default_factory=dict)
+    dashboard: Dashboard = Field(default=Dashboard(), description="true, false, or which dashboard is made.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Kubernetes labels of everything made for it.")
 
     @field_validator("workload", mode="before")
     @classmethod
@@ -208,17 +324,22 @@ class SubmissionSpec(Strict):
             return {"items": value}
         return value
 
+    @field_validator("dashboard", mode="before")
+    @classmethod
+    def _short_dashboard(cls, value: object) -> object:
+        return {"enabled": value} if isinstance(value, bool) else value
+
     @field_validator("name")
     @classmethod
     def _dns_name(cls, value: str) -> str:
-        if not NAME.match(value):
+        if not NAME.fullmatch(value):
             raise ValueError("use 1 to 40 lower case letters, digits and dashes, not starting or ending with a dash")
         return value
 
     @field_validator("namespace")
     @classmethod
     def _dns_label(cls, value: str | None) -> str | None:
-        if value is not None and (len(value) > 63 or not re.match(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", value)):
+        if value is not None and not DNS_LABEL.fullmatch(value):
             raise ValueError("must be a Kubernetes namespace name")
         return value
 
@@ -227,35 +348,35 @@ class SubmissionSpec(Strict):
     def _env_values(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        for name, content in value.items():
-            if not isinstance(name, str) or not ENV_NAME.match(name):
-                raise ValueError(f"{name!r} is not a name for an environment variable")
-            if RESERVED_ENV.match(name):
-                raise ValueError(f"{name} is reserved: the names ASPERATHOS_* and JOB_COMPLETION_INDEX are ours")
-            if isinstance(content, bool) or not isinstance(content, str | int | float):
-                raise ValueError(f"the value of {name} must be text or a number")
-            if "\0" in str(content):
-                raise ValueError(f"the value of {name} holds a NUL byte")
+        named_faults({name: _env_problem(name, content) for name, content in value.items()})
+        if sum(len(str(name)) + len(str(content)) for name, content in value.items()) > MAX_ENV:
+            raise ValueError(f"is more than {MAX_ENV} characters in all")
         return {name: str(content) for name, content in value.items()}
+
+    @field_validator("labels")
+    @classmethod
+    def _own_labels(cls, value: dict[str, str]) -> dict[str, str]:
+        problems = {key: _label_problem(key, content) for key, content in value.items()}
+        for key in value:
+            if "/" in key and RESERVED_LABEL.fullmatch(key.split("/")[0]):
+                problems[key] = "labels of this prefix are reserved"
+        named_faults(problems)
+        return value
+
+    @field_validator("node_selector")
+    @classmethod
+    def _node_labels(cls, value: dict[str, str]) -> dict[str, str]:
+        named_faults({key: _label_problem(key, content) for key, content in value.items()})
+        return value
 
     @field_validator("command")
     @classmethod
     def _nonempty_command(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None and (not value or not value[0]):
+        if value is not None and (not value or not value[0].strip()):
             raise ValueError("must name a program")
+        if value is not None and sum(map(len, value)) > MAX_ENV:
+            raise ValueError(f"is more than {MAX_ENV} characters in all")
         return value
-
-    @model_validator(mode="after")
-    def _coherent(self) -> SubmissionSpec:
-        if (self.command is None) == (self.run is None):
-            raise ValueError("give exactly one of command and run")
-        if self.deadline is not None and self.target is not None:
-            raise ValueError("give a deadline (batch) or a target (stream), not both")
-        if self.kind is Kind.BATCH and self.workload is None:
-            raise ValueError("a batch needs a workload (items, url or glob); a stream needs a target")
-        if self.queue == "dedicated" and self.run is not None:
-            raise ValueError("a dedicated queue serves images of the original contract: give command, not run")
-        return self
 
     @property
     def kind(self) -> Kind:
@@ -266,6 +387,27 @@ class SubmissionSpec(Strict):
     def law(self) -> str:
         """The law's name, defaults applied."""
         return self.control.law or ("latency" if self.kind is Kind.STREAM else "deadline")
+
+
+def _env_problem(name: object, content: object) -> str | None:
+    if not isinstance(name, str) or not ENV_NAME.fullmatch(name):
+        return "is not a name for an environment variable"
+    if RESERVED_ENV.fullmatch(name):
+        return "is reserved: the names ASPERATHOS_* and JOB_COMPLETION_INDEX are ours"
+    if isinstance(content, bool) or not isinstance(content, str | int | float):
+        return "must be text or a number"
+    if CONTROL_CHARACTER.search(str(content)):
+        return "must not hold control characters"
+    return None
+
+
+def _label_problem(key: str, value: str) -> str | None:
+    prefix, slash, name = key.rpartition("/")
+    if not LABEL_NAME.fullmatch(name) or (slash and not DNS_SUBDOMAIN.fullmatch(prefix)):
+        return "is not a Kubernetes label key: [prefix/]name, name of at most 63 letters, digits, - _ ."
+    if value and not LABEL_NAME.fullmatch(value):
+        return "is not a Kubernetes label value: at most 63 letters, digits, - _ . and a letter or digit at both ends"
+    return None
 
 
 class Summary(BaseModel):
@@ -313,5 +455,15 @@ class Submission(BaseModel):
     redis_port: int = 0
     visualizer_url: str = ""
     summary: Summary | None = None
+    request: str = ""
+    """Fingerprint of the request that made it: a repeated request finds its own record, not a stranger's."""
     job_deleted: bool = False
     purged: bool = False
+    delete_requested: bool = False
+    """The user deleted it after its end: nobody sees it any more. The loop removes what is left of it in the cluster,
+    the queue and the journals, and then this record."""
+
+    @property
+    def queue(self) -> QueueAddress:
+        """Where its items are."""
+        return QueueAddress(submission=self.id, kind=self.spec.queue, host=self.redis_host, port=self.redis_port)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_NUMBER = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
+_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", re.ASCII)
 _FACTORS = {
     None: 1.0,
     "m": 1e-3,
@@ -33,12 +34,10 @@ def parse_duration(value: object) -> float:
         raise ValueError("must be a duration such as 90s, 30m, 1h30m, or a number of seconds")
     if isinstance(value, str):
         text = value.strip()
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = _compound_seconds(text)
+        seconds = float(text) if _NUMBER.match(text) else _compound_seconds(text)
     else:
-        seconds = float(value)
+        # An integer too large for a float is as good as infinite.
+        seconds = float(value) if abs(value) < 1e300 else math.inf
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError("must be a finite duration, not negative")
     return seconds
@@ -53,7 +52,7 @@ def _compound_seconds(text: str) -> float:
         seconds += float(part.group(1)) * _SECONDS[part.group(2)]
         end = part.end()
     if end == 0 or end != len(text):
-        raise ValueError(f"{text!r} is not a duration: write 90s, 30m, 1h30m, or a number of seconds")
+        raise ValueError(f"{text[:40]!r} is not a duration: write 90s, 30m, 1h30m, or a number of seconds")
     return seconds
 
 
@@ -81,5 +80,5 @@ def parse_quantity(value: object) -> float:
         raise ValueError("must be a Kubernetes quantity such as 500m, 2, 512Mi or 1.5Gi")
     match = _QUANTITY.match(str(value).strip())
     if match is None:
-        raise ValueError(f"{value!r} is not a Kubernetes quantity: write 500m, 2, 512Mi or 1.5Gi")
+        raise ValueError(f"{str(value)[:40]!r} is not a Kubernetes quantity: write 500m, 2, 512Mi or 1.5Gi")
     return float(match.group(1)) * _FACTORS[match.group(2)]
