@@ -1,4 +1,4 @@
-"""Measures one Python file: size, Halstead volume, functions, cyclomatic complexity. The worker of the stdlib-metrics example.
+"""Measures one Python file: size, Halstead volume, functions, cyclomatic complexity; the worker of stdlib-metrics.
 
 Started by the cluster it takes files from the queue until there are none; ``measure`` alone does one.
 """
