@@ -22,15 +22,15 @@ class MemoryWorld:
     """A MemoryQueue and its clock, which goes on by a microsecond with each look at it, as a real one does."""
 
     def __init__(self) -> None:
-        self._now = 1_700_000_000.0
+        self._microseconds = 1_700_000_000_000_000
         self.queue: Queue = MemoryQueue(self._look)
 
     def _look(self) -> float:
-        self._now += 1e-6
-        return self._now
+        self._microseconds += 1
+        return self._microseconds / 1e6
 
     def advance(self, seconds: float) -> None:
-        self._now += seconds
+        self._microseconds += round(seconds * 1e6)
 
     def close(self) -> None:
         pass
