@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
+from common.domain.queues import QueueAddress
 from common.domain.rules import Rule, Ruled, named_faults
 from common.domain.states import Intent, State
 from common.domain.units import parse_duration, parse_quantity
@@ -451,6 +452,14 @@ class Submission(BaseModel):
     """Number of the current Job; 0 before the first."""
     generation_taken: int = 0
     """Attempts handed out when the current generation began: tells a Job that works from one that does not."""
+    generation_at: float | None = None
+    """When the current generation was decided on."""
+    job_created: bool = False
+    """Whether the cluster has taken the current generation's Job."""
+    idle_generations: int = 0
+    """How many Jobs in a row ended well without having taken an item."""
+    ending_at: float | None = None
+    """When the end began (queue over, or a stop being carried out): bounds the wait for workers."""
     redis_host: str = ""
     redis_port: int = 0
     visualizer_url: str = ""
