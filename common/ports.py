@@ -98,6 +98,19 @@ class Wakeups(Protocol):
         """The id of a nudge, or None after timeout seconds."""
 
 
+class Claims(Protocol):
+    """Names that the first comer gives a value, for requests that may arrive twice."""
+
+    def claim(self, name: str, value: str, ttl: float) -> str:
+        """The value held under the name: ours if it was free. A new one is forgotten after ttl seconds."""
+
+    def held(self, name: str) -> str | None:
+        """The value held under the name, if any."""
+
+    def drop(self, name: str) -> None:
+        """Free the name."""
+
+
 class Texts(Protocol):
     """Kept texts by submission and name (pod logs), bounded, with expiry."""
 

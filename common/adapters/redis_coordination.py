@@ -1,4 +1,4 @@
-"""Leases with fencing tokens and nudges between processes, in Redis."""
+"""Leases with fencing tokens, nudges between processes, and claims of names, in Redis."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ redis.call('PEXPIRE', KEYS[2], 86400000)
 return token
 """
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
+# KEYS: claim.  ARGV: value, ttl in ms.  Returns the value held.
+_CLAIM = """
+local held = redis.call('GET', KEYS[1])
+if held then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
 
 
 class RedisLeases:
@@ -65,3 +72,24 @@ class RedisWakeups:
         with translated():
             answer = self._client.brpop([redis_keys.wake(service)], timeout=max(0.01, timeout))
         return None if answer is None else str(answer[1])
+
+
+class RedisClaims:
+    """Implements ports.Claims."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._claim = client.register_script(_CLAIM)
+
+    def claim(self, name: str, value: str, ttl: float) -> str:
+        with translated():
+            return str(self._claim(keys=[redis_keys.claim(name)], args=[value, max(1, int(ttl * 1000))]))
+
+    def held(self, name: str) -> str | None:
+        with translated():
+            value = self._client.get(redis_keys.claim(name))
+        return None if value is None else str(value)
+
+    def drop(self, name: str) -> None:
+        with translated():
+            self._client.delete(redis_keys.claim(name))

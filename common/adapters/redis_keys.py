@@ -8,6 +8,7 @@ asp:journal:<stream>:<id>      stream   entries, field ``d`` JSON
 asp:lease:<name>               string   owner, with expiry
 asp:fence:<name>               string   counter: the lease's fencing token
 asp:wake:<service>             list     ids to look at now, bounded
+asp:claim:<name>               string   what the first comer gave it, with expiry
 asp:text:<id>                  hash     kept texts by name
 asp:metrics:<id>               stream   metric points of a submission
 =============================  =======  ==========================================================
@@ -42,6 +43,10 @@ def fence(name: str) -> str:
 
 def wake(service: str) -> str:
     return f"asp:wake:{service}"
+
+
+def claim(name: str) -> str:
+    return f"asp:claim:{name}"
 
 
 def text(id: str) -> str:
