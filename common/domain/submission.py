@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
-from common.domain.queues import QueueAddress
 from common.domain.rules import Rule, Ruled, named_faults
 from common.domain.states import Intent, State
 from common.domain.units import parse_duration, parse_quantity
