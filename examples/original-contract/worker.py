@@ -34,7 +34,7 @@ def main() -> int:
         queue.setex(lease, LEASE_SECONDS, session)
         try:
             queue.rpush("job:results", work(item))
-        except Exception as error:  # the contract: errors are kept as text, the item is not tried again
+        except Exception as error:  # noqa: BLE001 - the contract: errors are kept as text, the item is not tried again
             queue.rpush("job:errors", f"{item}: {error}")
         queue.lrem("job:processing", 0, item)
         queue.delete(lease)
