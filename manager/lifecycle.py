@@ -1,0 +1,363 @@
+"""What to do next with a submission. Pure: its record and the facts in, one step out; nothing here waits or reads.
+
+The life of a submission, as a reader should know it before reading the code:
+
+    created --Begin--> loading --(ProvideQueue)--> Load ... --Launch--> ongoing --Attend ... --Conclude--> terminal
+                                                                          |  Job ended with items left: Launch again
+    terminal --CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
+
+An intention of the user overrides this from anywhere before a terminal state: stop asks the workers to finish what
+they hold and waits for them, terminate does not. Every step is idempotent and may be taken again after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asperathos_worker.queue.records import QueueStats
+
+from common.domain.cluster import QUEUE_ROLE, JobView, PodView, SubmissionView
+from common.domain.states import Intent, State
+from common.domain.submission import Kind, Submission
+
+RELEASED = 143
+"""Exit code of a worker that was told to go."""
+_HARMLESS = frozenset({"", "ContainerCreating", "PodInitializing", "Pending"})
+_MOST_NOTICE = 500
+
+
+@dataclass(frozen=True)
+class LifecycleRules:
+    """Bounds, in seconds but for the counts."""
+
+    crash_pods: int = 3
+    """Failed pods of a Job that never took an item before the submission is an error."""
+    idle_generations: int = 3
+    """Jobs in a row that ended well without taking an item before the submission is an error."""
+    view_age: float = 3.0
+    """A Job younger than this may be missing from a view only because the view is older."""
+    exit_margin: float = 5.0
+    """What workers get beyond their grace period to exit at the end."""
+    queue_patience: float = 300.0
+    """How long a dedicated queue's pod may take to run."""
+    watch: float = 1.0
+    """Between two looks at a running submission."""
+    watch_near_end: float = 0.2
+    """The same when its end is near."""
+    most_rest: float = 3600.0
+    """Between two looks at an ended one."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the world looks like. ``now`` in Unix seconds.
+
+    ``stats``: None when there is no queue (yet, or any more). ``view``: None when the cluster does not answer, with
+    the reason in ``cluster_problem``.
+    """
+
+    now: float
+    stats: QueueStats | None = None
+    view: SubmissionView | None = None
+    cluster_problem: str = ""
+    service_problem: str = ""
+    """What the monitor or the controller could not be told."""
+    warning: str = ""
+    """What Kubernetes told of an object that cannot be made (quota, admission)."""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Open the queue and start loading."""
+
+
+@dataclass(frozen=True)
+class ProvideQueue:
+    """Have the dedicated queue's pod running; ``host`` once it is."""
+
+    host: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Put another slice of the workload into the queue; close it at its end."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Have a Job of this generation. ``why`` is told to the user when it replaces another; ``idle`` counts Jobs in a
+    row that took nothing."""
+
+    generation: int
+    why: str = ""
+    idle: int = 0
+
+
+@dataclass(frozen=True)
+class Attend:
+    """It runs: tell the other services of it, keep the logs of ended pods, show ``reason``; look again after
+    ``wait`` seconds."""
+
+    reason: str
+    wait: float
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Nothing can be done now for ``reason``; look again after ``wait`` seconds."""
+
+    reason: str
+    wait: float
+
+
+@dataclass(frozen=True)
+class AskToStop:
+    """Tell the workers to finish what they hold and exit."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """The work is over: have measuring and scaling end, and wait for the workers to exit."""
+
+    wait: float
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """Keep logs and report, and enter the terminal state. ``grace`` (seconds) is what still running workers get
+    (None: their own); ``remove`` says whether the Job goes now or after its lifetime."""
+
+    state: State
+    reason: str
+    remove: bool
+    grace: float | None = None
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """Archive a dedicated queue, then remove everything from the cluster."""
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Nothing is to be kept any longer: remove every trace."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Nothing to do for so many seconds."""
+
+    wait: float
+
+
+Step = Begin | ProvideQueue | Load | Launch | Attend | Hold | AskToStop | Settle | Conclude | CleanUp | Forget | Rest
+
+
+def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+    """The one step to take now."""
+    if submission.state.terminal:
+        return _after_the_end(submission, facts, rules)
+    if submission.intent is Intent.TERMINATE:
+        return _terminate(submission, facts, rules)
+    if submission.intent is Intent.STOP:
+        return _stop(submission, facts, rules)
+    if submission.state is State.CREATED:
+        return Begin()
+    if submission.state is State.LOADING:
+        return _start(submission, facts, rules)
+    return _run(submission, facts, rules)
+
+
+def exists_in_cluster(submission: Submission) -> bool:
+    """Whether something of it may be in the cluster: the record says so before anything is made there."""
+    dedicated = submission.spec.queue == "dedicated" and submission.state is not State.CREATED
+    return dedicated or submission.generation > 0
+
+
+# Ends.
+
+
+def _after_the_end(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+    ended = submission.finished_at if submission.finished_at is not None else facts.now
+    if not submission.job_deleted:
+        left = ended + submission.spec.job_lifetime - facts.now
+        removed_early = submission.state not in (State.COMPLETED, State.FAILED)
+        return CleanUp() if left <= 0 or removed_early else Rest(min(left, rules.most_rest))
+    left = ended + submission.spec.keep - facts.now
+    return Forget() if left <= 0 else Rest(min(left, rules.most_rest))
+
+
+def _terminate(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+    if exists_in_cluster(submission) and facts.view is None:
+        return Hold(f"terminating; {facts.cluster_problem}", rules.watch)
+    return Conclude(State.TERMINATED, "terminated on request", remove=True, grace=0.0)
+
+
+def _stop(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+    done = Conclude(State.STOPPED, "stopped on request", remove=True)
+    if submission.generation == 0 and submission.spec.queue == "shared":
+        return done
+    if submission.ending_at is None:
+        return AskToStop()
+    if facts.view is None:
+        return Hold(f"stopping; {facts.cluster_problem}", rules.watch)
+    if _workers_are_out(submission, facts) or _waited_enough(submission, facts, rules):
+        return done
+    return Settle(rules.watch_near_end)
+
+
+def _settle(submission: Submission, facts: Facts, stats: QueueStats, rules: LifecycleRules) -> Step:
+    if submission.ending_at is None:
+        return Settle(0.0)
+    waited = _waited_enough(submission, facts, rules)
+    if not waited and not (facts.view is not None and _workers_are_out(submission, facts)):
+        return Settle(rules.watch_near_end)
+    if stats.dead:
+        # The executor completes the sentence with the last error.
+        return Conclude(State.FAILED, f"{stats.dead} of {stats.put} items are dead", remove=False)
+    return Conclude(State.COMPLETED, "the workload is empty" if stats.put == 0 else "", remove=False)
+
+
+def _workers_are_out(submission: Submission, facts: Facts) -> bool:
+    assert facts.view is not None
+    if any(pod.phase == "Running" for pod in facts.view.workers()):
+        return False
+    job = facts.view.job(submission.generation)
+    young = submission.generation_at is not None and facts.now - submission.generation_at < 1.0
+    # A Job just made has no pods yet; its first ones will look at the queue, find it over and exit.
+    return not (job is not None and not job.ended and young and not facts.view.workers())
+
+
+def _waited_enough(submission: Submission, facts: Facts, rules: LifecycleRules) -> bool:
+    if submission.ending_at is None:
+        return False
+    return facts.now >= submission.ending_at + submission.spec.grace_period + rules.exit_margin
+
+
+# Start.
+
+
+def _start(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+    if submission.generation > 0:
+        return Launch(submission.generation)
+    if submission.spec.queue == "dedicated" and not submission.redis_host:
+        return _provide_queue(submission, facts, rules)
+    if facts.stats is None:
+        # The record says loading, but the queue was not opened: a crash in between, or a dedicated one that is new.
+        return Begin()
+    if facts.stats.closed and submission.spec.kind is Kind.BATCH:
+        if facts.stats.put == 0:
+            return Conclude(State.COMPLETED, "the workload is empty", remove=True)
+        return Launch(1)
+    return Load()
+
+
+def _provide_queue(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+    if facts.view is None:
+        return Hold(f"cannot start the queue: {facts.cluster_problem}", rules.watch)
+    pod = _queue_pod(facts.view)
+    if pod is None:
+        return ProvideQueue()
+    if pod.ended:
+        return Conclude(State.ERROR, f"the dedicated queue's pod ended: {_ending(pod)}", remove=True)
+    if pod.running and pod.ip:
+        return ProvideQueue(host=pod.ip)
+    notice = _waiting_notice(pod)
+    if facts.now - pod.created_at > rules.queue_patience:
+        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice or pod.phase}", remove=True)
+    return ProvideQueue(reason=f"waiting for the queue's pod{': ' + notice if notice else ''}")
+
+
+def _queue_pod(view: SubmissionView) -> PodView | None:
+    return next((pod for pod in view.pods if pod.role == QUEUE_ROLE), None)
+
+
+# The run.
+
+
+def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+    stats = facts.stats
+    if stats is None:
+        return Conclude(State.ERROR, "the queue is gone: its Redis has lost it or it was removed", remove=True)
+    if stats.over or stats.stopped:
+        return _settle(submission, facts, stats, rules)
+    if facts.view is None:
+        return Attend(_joined(facts.cluster_problem, "the work goes on", facts.service_problem), rules.watch)
+    if submission.spec.queue == "dedicated":
+        queue = _queue_pod(facts.view)
+        if queue is not None and queue.ended:
+            return Conclude(State.ERROR, f"the dedicated queue's pod ended: {_ending(queue)}", remove=True)
+    if not submission.job_created:
+        return Launch(submission.generation, idle=submission.idle_generations)
+    took_items = stats.taken > submission.generation_taken
+    job = facts.view.job(submission.generation)
+    pods = [pod for pod in facts.view.workers() if pod.generation == submission.generation]
+    if not took_items:
+        crashed = [pod for pod in pods if _crashed(pod)]
+        failures = max(len(crashed), job.failed if job is not None else 0)
+        if crashed and failures >= rules.crash_pods:
+            return Conclude(State.ERROR, f"the container exits at once {_ending(crashed[-1])}", remove=True)
+    if job is None or job.deleting or job.ended:
+        return _replace(submission, facts, rules, job, took_items)
+    return Attend(
+        _joined(_pending_notice(job, pods), facts.warning if not pods else "", facts.service_problem),
+        _watch(stats, rules),
+    )
+
+
+def _replace(
+    submission: Submission, facts: Facts, rules: LifecycleRules, job: JobView | None, took_items: bool
+) -> Step:
+    age = facts.now - (submission.generation_at or 0.0)
+    if age < rules.view_age and (job is None or job.ended):
+        # Too young to be missed, and no Job is to follow another in a hurry.
+        return Attend(submission.reason, min(rules.watch, rules.view_age - age))
+    ended_well = job is not None and job.ended == "Complete"
+    idle = 0 if took_items or not ended_well else submission.idle_generations + 1
+    if idle >= rules.idle_generations:
+        return Conclude(
+            State.ERROR,
+            f"the container exited with code 0 {idle} times over without taking an item: does the command speak the "
+            "worker protocol? Give run: instead of command: to have it called once per item",
+            remove=True,
+        )
+    if job is None or job.deleting:
+        why = "the Job was deleted"
+    else:
+        said = f" ({job.reason}: {job.message})" if job.reason and job.ended != "Complete" else ""
+        why = f"the Job ended ({job.ended.lower()}) with items left{said}"
+    return Launch(submission.generation + 1, why, idle)
+
+
+def _watch(stats: QueueStats, rules: LifecycleRules) -> float:
+    # Each worker holds a batch at the end of a pile; when nothing is left to hand out, the end may come any moment.
+    return rules.watch_near_end if stats.closed and stats.ready == 0 else rules.watch
+
+
+def _crashed(pod: PodView) -> bool:
+    return pod.phase == "Failed" and not pod.disrupted and not pod.deleting and pod.exit_code != RELEASED
+
+
+def _ending(pod: PodView) -> str:
+    code = f"with code {pod.exit_code}" if pod.exit_code is not None else ""
+    cause = pod.reason if pod.reason not in ("", "Error", "Completed") else ""
+    return _joined(f"{code} ({cause})".strip() if cause else code, pod.message, separator=": ")[:_MOST_NOTICE]
+
+
+def _pending_notice(job: JobView, pods: list[PodView]) -> str:
+    waiting = [(pod, notice) for pod in pods if pod.pending and (notice := _waiting_notice(pod))]
+    if not waiting:
+        return ""
+    running = sum(pod.running for pod in pods)
+    return f"{len(waiting)} of {max(job.requested, running + len(waiting))} replicas cannot start: {waiting[0][1]}"
+
+
+def _waiting_notice(pod: PodView) -> str:
+    if pod.reason in _HARMLESS:
+        return ""
+    return _joined(pod.reason, pod.message, separator=": ")[:_MOST_NOTICE]
+
+
+def _joined(*parts: str, separator: str = "; ") -> str:
+    return separator.join(part for part in parts if part)

@@ -1,0 +1,32 @@
+"""The manager's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from common.settings import CommonSettings
+
+
+class Settings(CommonSettings):
+    """Environment variables ``ASPERATHOS_<NAME>``; ``python -m manager --settings`` lists them. Durations in seconds."""
+
+    # What pods are made of.
+    worker_redis_url: SecretStr = Field(
+        default=SecretStr(""), description="The suite's Redis as pods reach it; empty: the same address."
+    )
+    default_image: str = Field(default="python:3.12-slim", description="Image of submissions that name none.")
+    runner_command: tuple[str, ...] = Field(
+        default=("python3", "-m", "asperathos_worker"), description="What calls a run: template once per item; JSON."
+    )
+    queue_image: str = Field(default="redis:7", description="Image of dedicated queues.")
+    queue_command: tuple[str, ...] = Field(
+        default=("redis-server",), description="Redis server of dedicated queues; JSON."
+    )
+    run_as_non_root: bool = Field(default=False, description="Refuse images that run as root.")
+    result_limit: int = Field(default=1 << 20, ge=1, description="Largest result of an item in bytes.")
+
+    # How a submission is seen through its life.
+    load_batch: int = Field(default=1000, ge=1, le=100_000, description="Items put into the queue at once.")
+    crash_pods: int = Field(default=3, ge=1, description="Failed pods without any item taken that make an error.")
+    launch_patience: float = Field(default=300.0, ge=0, description="How long a refused Job is tried again.")
+    stream_retain: int = Field(default=100_000, ge=1, description="Finished items a stream keeps.")
