@@ -193,7 +193,7 @@ class Engine:
         wanted = max(self._pace.quantity, desk.processor.most)
         acks = desk.hand.take_acks()
         try:
-            taken = desk.line.insist(lambda: desk.exchange(acks, wanted))
+            taken = desk.line.insist(lambda: desk.exchange(acks, wanted), unless=lambda: desk.stop.asked() and not acks)
         except BaseException:
             desk.hand.return_acks(acks, desk.clock.now())
             raise

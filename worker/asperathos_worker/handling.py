@@ -100,7 +100,12 @@ class HandlerProcessor:
         import traceback
 
         frame = sys._current_frames().get(self._thread)
-        return "" if frame is None else "".join(traceback.format_stack(frame))
+        if frame is None:
+            return ""
+        stack = traceback.extract_stack(frame)
+        # What is above this module's call of the handler is this package's business.
+        calls = [position for position, entry in enumerate(stack) if entry.filename == __file__]
+        return "".join(traceback.format_list(stack[calls[-1] + 1 :] if calls else stack))
 
     def _one(self, lease: Lease) -> Outcome:
         token = self._enter(lease)

@@ -39,8 +39,8 @@ class Line:
         self._back()
         return value
 
-    def insist(self, call: Callable[[], T]) -> T:
-        """Try until it works. Raises QueueGone when the patience is over."""
+    def insist(self, call: Callable[[], T], unless: Callable[[], bool] = lambda: False) -> T:
+        """Try until it works. Raises QueueGone when the patience is over, or once ``unless`` says so."""
         began = self._clock.now()
         tries = 0
         while True:
@@ -48,7 +48,7 @@ class Line:
                 return self.attempt(call)
             except (QueueUnavailable, QueueMissing) as error:
                 waited = self._clock.now() - began
-                if waited >= self._patience:
+                if waited >= self._patience or unless():
                     problem = "does not exist" if isinstance(error, QueueMissing) else "cannot be reached"
                     raise QueueGone(
                         f"the queue of submission {self._submission} {problem} for {waited:.0f} s "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Dict, Optional
+from typing import Callable, Dict, Optional
 
 from .clock import Clock
 
@@ -19,6 +19,8 @@ class Metrics:
     """Collects what handlers report. Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
+        self.woken: Callable[[], None] = lambda: None
+        """Called when there is something to send again."""
         self._clock = clock
         self._lock = threading.Lock()
         self._values: Dict[str, float] = {}
@@ -40,7 +42,10 @@ class Metrics:
             if name not in self._names and len(self._names) >= NAMES:
                 raise ValueError(f"more than {NAMES} different metrics: {name!r} is one too many")
             self._names[name] = None
+            first = not self._values
             self._values[name] = number
+        if first:
+            self.woken()
 
     def due(self) -> Optional[float]:
         """When the values should be sent; None when there are none."""

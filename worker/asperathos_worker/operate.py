@@ -24,9 +24,13 @@ from .queue.api import QueueRefused, WorkerQueue
 from .settings import WorkerSettings
 from .watch import Watch
 
-SIGNALS = {signal.SIGTERM: Exit.TERMINATED, signal.SIGINT: Exit.INTERRUPTED}
+SIGNALS: Dict[int, Exit] = {signal.SIGTERM: Exit.TERMINATED, signal.SIGINT: Exit.INTERRUPTED}
 _SEEN_BY_PYTHON = 0x80
 _HURRY_AFTER = 0.5
+"""Seconds after which a further SIGINT means: at once."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds to wait for the watch at the end of the process."""
 
 Handler = Union[Callable[[int, Optional[FrameType]], object], int, None]
 
@@ -71,9 +75,12 @@ class Supervisor:
         """Stop the thread and restore the signal handlers."""
         self._ended.set()
         self._write(0)
-        if self._thread is not None:
-            self._thread.join(10)
         self._restore()
+        if self._thread is not None:
+            self._thread.join(CLOSE_TIMEOUT)
+            if self._thread.is_alive():
+                # It hangs in a call to the queue; it ends with the process, and needs its pipe until then.
+                return
         os.close(self._reader)
         os.close(self._writer)
 
@@ -86,9 +93,7 @@ class Supervisor:
 
     def _after_fork(self) -> None:
         # A forked child shares the pipe: its own SIGTERM (multiprocessing's terminate) must not stop the worker.
-        if not self._ended.is_set():
-            self._ended.set()
-            self._restore()
+        self._restore()
 
     def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
         self._write(_SEEN_BY_PYTHON | number)
@@ -100,6 +105,8 @@ class Supervisor:
     def _run(self, watch: Watch) -> None:
         desk = self._desk
         while not self._ended.is_set():
+            # Whatever the engine takes from here on may be missed by this tick, so it must wake the next one.
+            self._asleep_until = float("inf")
             try:
                 pause = watch.tick()
             except Exception as error:  # noqa: BLE001 - the loop must survive a failing tick
@@ -107,14 +114,13 @@ class Supervisor:
                 pause = 1.0
             self._asleep_until = float("inf") if pause is None else desk.clock.now() + pause
             ready, _, _ = select.select([self._reader], [], [], pause)
-            self._asleep_until = 0.0
             if ready:
                 self._signalled(os.read(self._reader, 4096))
 
     def _signalled(self, data: bytes) -> None:
         desk = self._desk
         for byte in data:
-            code = SIGNALS.get(signal.Signals(byte & 0x7F)) if byte & 0x7F else None
+            code = SIGNALS.get(byte & 0x7F)
             if code is None:
                 continue
             now = desk.clock.now()
@@ -205,6 +211,7 @@ def operate(
     watch = Watch(desk, metrics, grace, item_timeout, end, lambda: restart_in_place(directory))
     supervisor = Supervisor(desk, settings.grace, settings.margin, end)
     engine = Engine(desk, metrics, most, supervisor.woken)
+    metrics.woken = supervisor.woken
     log.info("worker_started", submission=settings.submission, worker=settings.worker, index=settings.index)
     supervisor.start(watch)
     try:

@@ -57,5 +57,5 @@ class Backoff:
 POLL = Backoff(0.05, 1.0, 1.6)
 """Between two takes that found nothing."""
 
-RETRY = Backoff(0.1, 5.0)
+RETRY = Backoff(0.1, 2.0)
 """Between two tries to reach the queue."""

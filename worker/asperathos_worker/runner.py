@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 from dataclasses import replace
-from typing import List, Optional
+from typing import List, NoReturn, Optional
 
 from .clock import SystemClock
 from .command import CommandProcessor, inherited_environment
@@ -47,10 +47,16 @@ exit codes:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _complain(f"{message} (see --help)")
+        raise SystemExit(int(Exit.USAGE))
+
+
 def _parser() -> argparse.ArgumentParser:
     width = max(len(name) for name, _ in VARIABLES) + 2
     variables = "\n".join(f"  {name:<{width}}{meaning}" for name, meaning in VARIABLES)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="asperathos-worker",
         description=_DESCRIPTION,
         epilog=f"environment:\n{variables}\n\n{_EXIT_CODES}",
