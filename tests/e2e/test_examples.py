@@ -1,0 +1,40 @@
+"""Each example runs as printed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack_process import StackProcess
+
+pytestmark = pytest.mark.e2e
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_demo() -> None:
+    command = [sys.executable, str(EXAMPLES / "stdlib-metrics" / "demo.py"), "--every", "4"]
+    demo = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "complexity  function" in demo.stdout
+    assert "met by" in demo.stdout
+    assert "replica-seconds" in demo.stdout
+
+
+def test_the_originals_contract(stack: StackProcess) -> None:
+    submitted = stack.cli("submit", str(EXAMPLES / "original-contract" / "submission.yaml"), "--watch")
+    id = submitted.stderr.split()[0]
+    results = {result["result"] for result in stack.results(id)}
+    assert len(results) == 12
+    assert "ALPHA" in results
+
+
+def test_the_stream(stack: StackProcess) -> None:
+    id = stack.cli("submit", str(EXAMPLES / "stream" / "submission.yaml")).stdout.strip()
+    feed = [sys.executable, str(EXAMPLES / "stream" / "feed.py"), stack.manager, id]
+    fed = subprocess.run(feed, capture_output=True, text=True, timeout=240, check=False)
+    assert fed.returncode == 0, fed.stdout + fed.stderr
+    assert stack.wait(id)["state"] == "stopped"
+    assert len(stack.results(id)) == 40
