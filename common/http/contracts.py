@@ -25,17 +25,19 @@ class MonitoringInfo(Contract):
 
     queue: QueueAddress
     namespace: str
-    created_at: float
-    deadline: float | None = None
-    target: float | None = None
+    created_at: float = Field(ge=0)
+    deadline: float | None = Field(default=None, gt=0)
+    target: float | None = Field(default=None, gt=0)
     settings: dict[str, Any] = Field(default_factory=dict)
+    keep: float = Field(default=30 * 86400.0, ge=0)
+    """How long what was measured stays readable after the end, though never less than ten minutes."""
 
 
 class MonitoringRequest(Contract):
     """POST /monitoring/:id. ``plugin`` names the monitor (what progress means)."""
 
     plugin: str = "items"
-    collect_period: float = Field(default=2.0, gt=0)
+    collect_period: float = Field(default=2.0, ge=0.1)
     plugin_info: MonitoringInfo
 
 

@@ -1,0 +1,45 @@
+"""Builds the monitor: the only place that knows which adapters there are."""
+
+from __future__ import annotations
+
+from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.redis_history import RedisJournal, RedisMetrics
+from common.adapters.redis_queue import RedisQueues
+from common.adapters.redis_records import RedisRecords
+from common.bootstrap import Foundation, Roles
+from common.domain.events import OBSERVATION_RECORDS
+from common.domain.progress import Observation
+from common.http.server import Service
+from monitor.api import register
+from monitor.loop import MonitorLoop, World
+from monitor.plugins import installed
+from monitor.record import MONITORING_RECORDS, Monitoring
+from monitor.service import SERVICE, MonitorService
+from monitor.settings import Settings
+
+
+def build(settings: Settings, roles: Roles) -> Service:
+    """The app and the loop of one monitor process."""
+    foundation = Foundation(SERVICE, settings)
+    monitors = installed()
+    records = RedisRecords(foundation.redis, MONITORING_RECORDS, Monitoring, active=lambda kept: kept.active)
+    metrics = RedisMetrics(foundation.redis)
+    observations = RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation)
+    loop = None
+    if roles.loop:
+        world = World(
+            records=records,
+            observations=observations,
+            metrics=metrics,
+            decisions=RedisJournal(foundation.redis),
+            queues=RedisQueues(foundation.redis),
+            cluster=KubernetesCluster(settings.kubeconfig),
+            clock=foundation.clock,
+            monitors=monitors,
+        )
+        loop = foundation.loop(MonitorLoop(world))
+    app = foundation.app({"loop": loop.check} if loop is not None else None)
+    if roles.api:
+        service = MonitorService(records, observations, metrics, foundation.wakeups, foundation.clock, monitors)
+        register(app, service, settings.service_token.get_secret_value())
+    return Service(app, loop)

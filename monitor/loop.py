@@ -1,0 +1,161 @@
+"""Measures each submission once a period, until it is asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
+
+from common.domain.cluster import SubmissionView
+from common.domain.errors import ClusterError, Unavailable
+from common.domain.events import DECISIONS
+from common.domain.progress import Decision, Observation
+from common.logging import get_logger
+from common.ports import Clock, Cluster, Journal, MetricStore, Queues, Records, Versioned
+from monitor.measure import Reading, measure, moved_window
+from monitor.monitors import Monitor, ProgressReading, progress_of
+from monitor.points import points_of
+from monitor.record import Monitoring
+from monitor.tally import counted
+
+log = get_logger(__name__)
+_PATIENCE = 15.0
+"""Seconds that the last observation is tried for when the queue does not answer."""
+_MISSING = 60.0
+"""Seconds after which a queue that is not there is taken for gone."""
+_TOO_SOON = 0.5
+"""Share of the period within which another process's measurement makes one of ours needless."""
+
+_LEAST_KEEP = 600.0
+"""Seconds that the report is there to be fetched at least."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What a step reads and writes."""
+
+    records: Records[Monitoring]
+    observations: Records[Observation]
+    metrics: MetricStore
+    decisions: Journal
+    queues: Queues
+    cluster: Cluster
+    clock: Clock
+    monitors: Mapping[str, Monitor]
+
+
+class MonitorLoop:
+    """Implements loop.Steps."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def active_ids(self) -> Iterable[str]:
+        return self._world.records.active_ids()
+
+    def step(self, id: str) -> float:
+        """One measurement. Raises Unavailable when the queue does not answer, Conflict when the record changed."""
+        kept = self._world.records.get(id)
+        period = kept.value.request.collect_period if kept else 1.0
+        if kept is None or kept.value.ended:
+            return period
+        monitoring = kept.value
+        try:
+            queue = self._world.queues.at(monitoring.request.plugin_info.queue)
+            returned = queue.sweep()
+            if returned:
+                log.info("leases_expired", id=id, items=returned)
+            reading = self._read(id, monitoring, queue)
+        except QueueMissing:
+            self._queue_missing(id, kept)
+            return period
+        except (QueueError, Unavailable) as error:
+            if self._may_give_up(monitoring):
+                self._end(id, kept.version, monitoring, "the queue did not answer at the end")
+                return period
+            raise Unavailable(f"the queue of {id} does not answer: {error}") from error
+        last = monitoring.observation
+        if last is not None and monitoring.stop_at is None and 0 <= reading.stats.at - last.at < _TOO_SOON * period:
+            return last.at + period - reading.stats.at
+        self._record(id, kept, reading)
+        return period
+
+    def _read(self, id: str, monitoring: Monitoring, queue: ServiceQueue) -> Reading:
+        decided = self._world.decisions.read(DECISIONS, id, Decision, count=1)
+        return Reading(
+            stats=queue.stats(),
+            reported=queue.reported(),
+            view=self._view(id, monitoring.request.plugin_info.namespace),
+            desired=decided[-1].granted if decided else None,
+        )
+
+    def _view(self, id: str, namespace: str) -> SubmissionView | None:
+        try:
+            return self._world.cluster.view(namespace, id)
+        except (Unavailable, ClusterError) as error:
+            log.debug("cluster_unavailable", id=id, error=error.message)
+            return None
+
+    def _record(self, id: str, kept: Versioned[Monitoring], reading: Reading) -> None:
+        """Points first, then the observation, then the tally: what the tally counts can be found in the series."""
+        monitoring = kept.value
+        info = monitoring.request.plugin_info
+        last = monitoring.observation
+        observation = measure(id, info, reading, monitoring.window, last)
+        progress, reason = progress_of(
+            monitoring.request.plugin,
+            self._world.monitors,
+            info.settings,
+            ProgressReading(
+                counts=observation.counts,
+                elapsed=observation.elapsed,
+                deadline=observation.deadline,
+                reported=reading.reported,
+                previous=last.progress if last else 0.0,
+            ),
+        )
+        if reading.view is None and not reason:
+            reason = "the cluster does not answer: replica counts are the last known"
+        if reason and reason != monitoring.reason:
+            log.warning("measured_with_trouble", id=id, reason=reason)
+        observation = observation.model_copy(update={"progress": progress})
+        self._world.metrics.write(points_of(observation))
+        self._world.observations.put(id, observation)
+        measured = monitoring.model_copy(
+            update={
+                "observation": observation,
+                "tally": counted(monitoring.tally, last, observation),
+                "window": moved_window(monitoring.window, reading.stats, observation.at),
+                "missing_since": None,
+                "reason": reason,
+            }
+        )
+        if monitoring.stop_at is not None:
+            self._end(id, kept.version, measured, reason)
+        else:
+            self._world.records.update(id, measured, kept.version)
+
+    def _queue_missing(self, id: str, kept: Versioned[Monitoring]) -> None:
+        monitoring = kept.value
+        now = self._world.clock.now()
+        since = monitoring.missing_since if monitoring.missing_since is not None else now
+        if monitoring.stop_at is not None or now - since >= _MISSING:
+            self._end(id, kept.version, monitoring, "the queue is gone")
+        elif monitoring.missing_since is None:
+            waiting = monitoring.model_copy(update={"missing_since": now, "reason": "the queue is not there"})
+            self._world.records.update(id, waiting, kept.version)
+
+    def _may_give_up(self, monitoring: Monitoring) -> bool:
+        return monitoring.stop_at is not None and self._world.clock.now() - monitoring.stop_at >= _PATIENCE
+
+    def _end(self, id: str, version: int, monitoring: Monitoring, reason: str) -> None:
+        """Nothing changes after this. Everything is forgotten when its time is over; that is set first, to be sure."""
+        keep = max(_LEAST_KEEP, monitoring.request.plugin_info.keep)
+        if monitoring.observation is not None:
+            latest = self._world.observations.put(id, monitoring.observation)
+            self._world.observations.update(id, monitoring.observation, latest, ttl=keep)
+        self._world.metrics.expire(id, keep)
+        ended = monitoring.model_copy(update={"ended": True, "reason": reason, "window": ()})
+        self._world.records.update(id, ended, version, ttl=keep)
+        log.info("monitoring_ended", id=id, measurements=ended.tally.measurements, reason=reason)

@@ -1,0 +1,150 @@
+"""From what was read of queue and cluster to an Observation: pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from asperathos_worker.queue.records import Histogram, QueueStats
+
+from common.domain.cluster import SubmissionView
+from common.domain.progress import Counts, Observation, Replicas, ServiceTimes
+from common.http.contracts import MonitoringInfo
+from monitor.quantiles import deviation, mean, quantile, since
+from monitor.record import Sample
+
+WINDOW = 30.0
+"""Seconds over which rates are told."""
+SPACING = 5.0
+"""Seconds between two kept samples: bounds how many a window has."""
+_MOST_STARTS = 50
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one pass over the world brought.
+
+    ``view`` is None when the cluster does not answer, ``desired`` when nothing has been decided yet. ``reported`` is
+    what workers told: metric -> worker -> last value.
+    """
+
+    stats: QueueStats
+    reported: Mapping[str, Mapping[str, float]]
+    view: SubmissionView | None
+    desired: int | None
+
+
+def measure(
+    id: str, info: MonitoringInfo, reading: Reading, window: tuple[Sample, ...], previous: Observation | None
+) -> Observation:
+    """The observation that this reading makes, its progress being the settled share of the items.
+
+    Time is the queue's clock and never goes back: should that clock be set back, ``at`` and ``elapsed`` stand still.
+    """
+    stats = reading.stats
+    at = max(stats.at, previous.at) if previous else stats.at
+    elapsed = max(0.0, at - info.created_at, previous.elapsed if previous else 0.0)
+    counts = Counts(
+        total=stats.total,
+        ready=stats.ready,
+        delayed=stats.delayed,
+        leased=stats.leased,
+        done=stats.done,
+        dead=stats.dead,
+    )
+    throughput, arrivals, recent_wait = _recent(stats, at, window, previous)
+    return Observation(
+        submission=id,
+        at=at,
+        elapsed=elapsed,
+        deadline=info.deadline,
+        target=info.target,
+        counts=counts,
+        progress=counts.progress,
+        throughput=throughput,
+        arrival_rate=arrivals,
+        service=_service_times(stats),
+        queue_wait_p50=quantile(recent_wait, 0.5) if recent_wait.buckets else None,
+        queue_wait_p95=quantile(recent_wait, 0.95) if recent_wait.buckets else None,
+        oldest_wait=stats.oldest_ready_wait,
+        failures=stats.failed + stats.expired,
+        attempts=stats.taken,
+        replicas=_replicas(reading, previous),
+        startup=_startup(reading.view, previous),
+        metrics=_mean_metrics(reading.reported),
+        cluster_available=reading.view is not None,
+    )
+
+
+def moved_window(window: tuple[Sample, ...], stats: QueueStats, at: float) -> tuple[Sample, ...]:
+    """The samples to keep after a measurement at ``at``: those of the window, and one that is as old as it is long."""
+    kept = window
+    if not window or at - window[-1].at >= SPACING:
+        kept = (*window, Sample(at=at, settled=stats.done + stats.dead, put=stats.put, wait=stats.wait.buckets))
+    while len(kept) > 1 and kept[1].at <= at - WINDOW:
+        kept = kept[1:]
+    return kept
+
+
+def _recent(
+    stats: QueueStats, at: float, window: tuple[Sample, ...], previous: Observation | None
+) -> tuple[float, float, Histogram]:
+    """Items settled per second, items put per second, and waiting times, all over the window."""
+    if not window:
+        return 0.0, 0.0, stats.wait
+    base = window[0]
+    seconds = at - base.at
+    waits = since(stats.wait, base.wait)
+    if seconds <= 0:
+        return (previous.throughput, previous.arrival_rate, waits) if previous else (0.0, 0.0, waits)
+    # Settled items become fewer when dead ones are given another chance.
+    settled = max(0, stats.done + stats.dead - base.settled)
+    return settled / seconds, max(0, stats.put - base.put) / seconds, waits
+
+
+def _service_times(stats: QueueStats) -> ServiceTimes:
+    times = stats.service
+    return ServiceTimes(
+        count=times.count,
+        mean=mean(times),
+        deviation=deviation(times),
+        p50=quantile(times, 0.5),
+        p95=quantile(times, 0.95),
+        longest=times.longest,
+        running=tuple(round(age, 3) for age in stats.running),
+    )
+
+
+def _replicas(reading: Reading, previous: Observation | None) -> Replicas:
+    if reading.view is None:
+        known = previous.replicas if previous else Replicas()
+        return known if reading.desired is None else known.model_copy(update={"desired": reading.desired})
+    current = max(reading.view.jobs, key=lambda job: job.generation, default=None)
+    requested = 0 if current is None or current.ended or current.deleting else current.requested
+    workers = reading.view.workers()
+    return Replicas(
+        desired=requested if reading.desired is None else reading.desired,
+        requested=requested,
+        observed=sum(pod.running for pod in workers),
+        pending=sum(pod.pending for pod in workers),
+    )
+
+
+def _startup(view: SubmissionView | None, previous: Observation | None) -> float | None:
+    """Median seconds from a pod's creation to its running, over the latest pods."""
+    started = [(pod.created_at, pod.started_at) for pod in view.workers() if pod.started_at is not None] if view else []
+    if not started:
+        return previous.startup if previous else None
+    latest = sorted(started)[-_MOST_STARTS:]
+    return statistics.median(max(0.0, began - created) for created, began in latest)
+
+
+def _mean_metrics(reported: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    means = {}
+    for name, by_worker in reported.items():
+        values = [value for value in by_worker.values() if math.isfinite(value)]
+        if values:
+            means[name] = sum(value / len(values) for value in values)
+    return means

@@ -1,0 +1,67 @@
+"""From an Observation to points of the time series, and from the series to the detailed report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from common.domain.metrics import (
+    FLOW,
+    JOB_PROGRESS,
+    PARALLELISM,
+    PROGRESS_ERROR,
+    QUEUE,
+    REPLICAS,
+    SERVICE,
+    TIME_PROGRESS,
+    Measurement,
+    Point,
+)
+from common.domain.progress import Observation
+
+DETAILED: Mapping[str, Measurement] = {
+    "job_progress": JOB_PROGRESS,
+    "time_progress": TIME_PROGRESS,
+    "replicas": PARALLELISM,
+    "error": PROGRESS_ERROR,
+}
+"""The detailed report's columns and where they come from."""
+
+
+def points_of(observation: Observation) -> list[Point]:
+    """Every measurement of one moment. What is not known (time without a deadline, times of no items) is left out."""
+    replicas, counts, service = observation.replicas, observation.counts, observation.service
+    measured: list[tuple[Measurement, dict[str, float]]] = [
+        (JOB_PROGRESS, {"value": observation.progress}),
+        (PARALLELISM, {"value": replicas.observed}),
+        (QUEUE, counts.model_dump(include=set(QUEUE.fields))),
+        (REPLICAS, replicas.model_dump(include=set(REPLICAS.fields))),
+        (FLOW, observation.model_dump(include=set(FLOW.fields))),
+    ]
+    if observation.deadline:
+        measured.append((TIME_PROGRESS, {"value": observation.time_progress}))
+        measured.append((PROGRESS_ERROR, {"value": observation.error}))
+    if service.count:
+        measured.append((SERVICE, service.model_dump(include=set(SERVICE.fields))))
+    return [Point(measurement.name, observation.submission, observation.at, fields) for measurement, fields in measured]
+
+
+def detailed_report(columns: Mapping[str, Iterable[Point]], created_at: float) -> dict[str, dict[str, float | None]]:
+    """Rows by second since acceptance, in order of time.
+
+    ``columns`` are points by the names of DETAILED; what was not measured at a moment is None. A second with several
+    measurements has the first under its own name and the others under fractions of it (``12``, ``12.500000``), so that
+    none is lost.
+    """
+    moments: dict[float, dict[str, float | None]] = {}
+    for column, points in columns.items():
+        for point in points:
+            row = moments.setdefault(point.at, dict.fromkeys(DETAILED))
+            row[column] = point.fields.get("value")
+    report: dict[str, dict[str, float | None]] = {}
+    for at, row in sorted(moments.items()):
+        seconds = max(0.0, at - created_at)
+        name = str(int(seconds))
+        if name in report:
+            name = f"{seconds:.6f}"
+        report[name] = row
+    return report

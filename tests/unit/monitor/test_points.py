@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from common.domain.metrics import JOB_PROGRESS, MEASUREMENTS, PROGRESS_ERROR, Point
+from common.domain.progress import Counts, ServiceTimes
+from monitor.points import DETAILED, detailed_report, points_of
+from tests.unit.monitor.builders import ID, observation
+
+
+def _points(*moments: tuple[float, float]) -> list[Point]:
+    return [Point("any", ID, at, {"value": value}) for at, value in moments]
+
+
+def test_every_declared_measurement_is_written_with_its_declared_fields() -> None:
+    seen = observation(1000.0, counts=Counts(total=4, done=1), service=ServiceTimes(count=1, mean=2.0))
+    points = {point.measurement: point for point in points_of(seen)}
+    assert set(points) == {measurement.name for measurement in MEASUREMENTS}
+    for measurement in MEASUREMENTS:
+        assert set(points[measurement.name].fields) == set(measurement.fields)
+        assert (points[measurement.name].at, points[measurement.name].submission) == (1000.0, ID)
+    assert points[PROGRESS_ERROR.name].fields == {"value": seen.error}
+
+
+def test_what_is_not_known_is_not_written() -> None:
+    names = {point.measurement for point in points_of(observation(1000.0, deadline=None))}
+    assert names.isdisjoint({"application_progress_error", "time_progress", "service_time"})
+    assert JOB_PROGRESS.name in names
+
+
+def test_rows_are_named_by_second_in_order() -> None:
+    moments = [(at, at) for at in (1011.9, 1000.2, 1002.0)]
+    report = detailed_report({name: _points(*moments) for name in DETAILED}, 1000.0)
+    assert list(report) == ["0", "2", "11"]
+    assert report["11"] == {"job_progress": 1011.9, "time_progress": 1011.9, "replicas": 1011.9, "error": 1011.9}
+
+
+def test_no_measurement_of_a_crowded_second_is_lost() -> None:
+    moments = [(1005.0, 1.0), (1005.25, 2.0), (1005.5, 3.0), (1006.0, 4.0)]
+    report = detailed_report({"error": _points(*moments)}, 1000.0)
+    assert [row["error"] for row in report.values()] == [1.0, 2.0, 3.0, 4.0]
+    assert list(report) == ["5", "5.250000", "5.500000", "6"]
+
+
+def test_what_was_not_measured_is_none() -> None:
+    assert detailed_report({"replicas": _points((1000.0, 2.0))}, 1000.0) == {
+        "0": {"job_progress": None, "time_progress": None, "replicas": 2.0, "error": None}
+    }
