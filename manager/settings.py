@@ -8,7 +8,7 @@ from common.settings import CommonSettings
 
 
 class Settings(CommonSettings):
-    """Environment variables ``ASPERATHOS_<NAME>``; ``python -m manager --settings`` lists them. Durations in seconds."""
+    """Environment variables ``ASPERATHOS_<NAME>``, listed by ``python -m manager --settings``. Durations in seconds."""
 
     # What pods are made of.
     worker_redis_url: SecretStr = Field(
@@ -30,3 +30,12 @@ class Settings(CommonSettings):
     crash_pods: int = Field(default=3, ge=1, description="Failed pods without any item taken that make an error.")
     launch_patience: float = Field(default=300.0, ge=0, description="How long a refused Job is tried again.")
     stream_retain: int = Field(default=100_000, ge=1, description="Finished items a stream keeps.")
+
+    # What is accepted, and how it is read.
+    allow_local_files: bool = Field(default=False, description="Whether workloads may be files on the manager's disk.")
+    max_item: int = Field(default=2**20, ge=1, le=2**20, description="Largest item in bytes.")
+    workload_connect_timeout: float = Field(default=5.0, gt=0, description="Until a workload's server accepts.")
+    workload_read_timeout: float = Field(default=30.0, gt=0, description="Until a workload's server goes on sending.")
+    workload_proxy: str = Field(default="", description="HTTP proxy through which workload URLs are read.")
+    idempotency_keep: float = Field(default=86400.0, gt=0, description="How long an Idempotency-Key is remembered.")
+    cors_origin: str = Field(default="", description="Origin whose pages may call the manager; *: any; empty: none.")

@@ -166,11 +166,11 @@ class ReplicaBounds(Strict):
     """How many replicas there may be. ``initial`` is the count to start with (the law decides when absent)."""
 
     rules = (
-        Rule(("min", "max"), lambda self: self.min <= self.max, "min must not exceed max"),
+        Rule(("min", "max"), lambda self: self.min <= self.max, "must not exceed max"),
         Rule(
             ("initial", "min", "max"),
             lambda self: self.initial is None or self.min > self.max or self.min <= self.initial <= self.max,
-            "initial must lie between min and max",
+            "must lie between min and max",
         ),
     )
 
@@ -219,11 +219,11 @@ class Resources(Strict):
     """What each replica asks for and may use; ``*_limit`` defaults to no limit."""
 
     rules = (
-        Rule(("cpu", "cpu_limit"), lambda self: _within(self.cpu, self.cpu_limit), "cpu must not exceed cpu_limit"),
+        Rule(("cpu", "cpu_limit"), lambda self: _within(self.cpu, self.cpu_limit), "must not exceed cpu_limit"),
         Rule(
             ("memory", "memory_limit"),
             lambda self: _within(self.memory, self.memory_limit),
-            "memory must not exceed memory_limit",
+            "must not exceed memory_limit",
         ),
     )
 
