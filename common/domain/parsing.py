@@ -63,7 +63,7 @@ def examine(document: Mapping[Any, Any], model: type[M]) -> tuple[M | None, list
     """The model in a document of plain data, or every fault found (at most MAX_FAULTS and a note of the rest)."""
     search = _Search(dict(document), model)
     value = search.run()
-    return value, _listed(search.faults)
+    return value, listed(search.faults)
 
 
 def plain_faults(document: object) -> list[tuple[Path, str]]:
@@ -73,7 +73,7 @@ def plain_faults(document: object) -> list[tuple[Path, str]]:
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """Pydantic's complaints as faults a user can act on, each once, in the document's words."""
-    return _listed(dict.fromkeys(complaint.fault for complaint in _complaints(error, model)))
+    return listed(complaint.fault for complaint in _complaints(error, model))
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,12 @@ def nearest(unknown: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def _listed(faults: Mapping[Fault, None]) -> list[Fault]:
-    listed = list(faults)
-    if len(listed) > MAX_FAULTS:
-        return [*listed[:MAX_FAULTS], Fault("", f"and {len(listed) - MAX_FAULTS} more faults")]
-    return listed
+def listed(faults: Iterable[Fault]) -> list[Fault]:
+    """Each fault once, at most MAX_FAULTS and a note of the rest."""
+    unique = list(dict.fromkeys(faults))
+    if len(unique) > MAX_FAULTS:
+        return [*unique[:MAX_FAULTS], Fault("body", f"has {len(unique) - MAX_FAULTS} more faults")]
+    return unique
 
 
 def _shown(text: str) -> str:
