@@ -5,13 +5,13 @@ All routes and codes: see docs/architecture.md. Every POST is idempotent: the sa
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.domain.progress import Counts, Decision, Observation
 from common.domain.queues import QueueAddress
-from common.domain.submission import Control, Kind, ReplicaBounds
+from common.domain.submission import MAX_REPLICAS, Control, Kind, ReplicaBounds, Target
 
 
 class Contract(BaseModel):
@@ -77,8 +77,10 @@ class ScalingRequest(Contract):
     law: str
     control: Control
     replicas: ReplicaBounds
-    initial: int
+    initial: int = Field(ge=0, le=MAX_REPLICAS)
     """Replicas the Job was created with."""
+    target: Target | None = None
+    """A stream's goal; without it the percentile is taken to be 95."""
     grace_period: float = 30.0
     expected_item_time: float | None = None
     item_timeout: float | None = None
@@ -94,14 +96,26 @@ class ScalingView(Contract):
     reason: str
     scalings: int
     peak: int
+    job: str = ""
+    draining: bool = False
+    """Whether workers are being asked to finish, so that the Job can be lowered."""
+    problem: str = ""
+    """Why the cluster refused the last change, empty when it did not."""
     decisions: tuple[Decision, ...] = ()
 
 
-class SetupRequest(Contract):
-    """POST /setup: resource caps, as the original's: instance name to CPU cap (percent of its limit)."""
+class LawRequest(Contract):
+    """POST /scaling/validate: 204 when the law is there and takes these settings, else 400 with every fault."""
 
-    actuator_plugin: str
-    instances_cap: dict[str, float]
+    law: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class SetupRequest(Contract):
+    """POST /setup: caps by instance, as the original's. Ours caps what we scale: submission id to most replicas."""
+
+    actuator_plugin: str = "k8s_replicas"
+    instances_cap: dict[str, Annotated[float, Field(ge=0, le=MAX_REPLICAS)]]
 
 
 class VisualizingRequest(Contract):

@@ -1,0 +1,103 @@
+"""How the Job gets from the requested to the desired replicas without harming work. Pure; times in Unix seconds.
+
+Lowering an Indexed Job removes its highest indexes. So workers from the new count on are first told to drain, and the
+Job is lowered as far as no busy worker is cut off; only a drain that takes too long is cut short.
+A failed index waits in its back-off while the others work, so more indexes are asked for meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.domain.progress import Observation
+from common.domain.submission import Kind
+from controller.guard import Bounds, staleness_limit
+from controller.record import Scaling
+
+DRAIN_TICK = 0.5
+"""Seconds between two looks at a drain."""
+UNEVEN = 5.0
+"""Seconds that other than the desired number of pods must exist before indexes are added."""
+EVEN_AGAIN = 10.0
+"""Seconds for which too many pods must exist before added indexes are removed."""
+SETTLING = 5.0
+"""Seconds after a patch within which an observation may still show what was before it."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Where to go now. ``limit`` is what the queue must be told (None: no limit)."""
+
+    replicas: int
+    limit: int | None
+    drain_since: float | None
+
+    @property
+    def draining(self) -> bool:
+        """Whether workers must finish first."""
+        return self.drain_since is not None
+
+
+def aim(record: Scaling, maximum: int, now: float) -> Aim:
+    """The next move: straight up, a drain downwards, or staying (which ends a drain that is wanted no more)."""
+    goal = min(record.desired + record.extra, max(maximum, record.desired))
+    if goal > record.requested:
+        return Aim(goal, None, None)
+    if goal == record.requested:
+        # After a drain the limit stays: a worker on its way out must not take another item.
+        return Aim(goal, record.limit if record.limit == goal else None, None)
+    begun = record.drain_since
+    if begun is None or record.limit != goal or begun > now:
+        begun = now
+    return Aim(goal, goal, begun)
+
+
+def lowest_harmless(aim: Aim, record: Scaling, highest_busy: int | None, forced: bool) -> int:
+    """How far the Job may be lowered now. ``highest_busy``: greatest index of a worker that holds an item."""
+    if forced or highest_busy is None:
+        return aim.replicas
+    return min(record.requested, max(aim.replicas, highest_busy + 1))
+
+
+def must_force(aim: Aim, record: Scaling, observation: Observation | None, now: float) -> bool:
+    """Whether the drain took so long that busy workers are cut off.
+
+    Never while only the last items of a batch are in work: nobody could take them over without starting anew.
+    """
+    if aim.drain_since is None or now - aim.drain_since < record.request.control.drain_timeout:
+        return False
+    if observation is None or record.request.kind is not Kind.BATCH:
+        return True
+    return observation.counts.ready + observation.counts.delayed > 0
+
+
+def reconcile(record: Scaling, observation: Observation, bounds: Bounds, now: float) -> Scaling:
+    """The record after comparing it with what is really there: a Job changed by others, indexes in back-off."""
+    if not observation.cluster_available or record.job_ended or record.drain_since is not None:
+        return record
+    seen_at = now if record.seen_at is None else record.seen_at
+    if now - seen_at >= staleness_limit(record.request.control.interval):
+        return record
+    if record.patched_at is not None and now - record.patched_at >= 0 and seen_at - record.patched_at < SETTLING:
+        return record
+    seen = observation.replicas
+    if seen.requested != record.requested:
+        # Somebody else scaled the Job. What we know of its pods is of another size, so begin anew.
+        return record.model_copy(update={"requested": seen.requested, "extra": 0, "uneven_since": None})
+    return _with_extra(record, seen.observed + seen.pending, observation.counts.ready > 0, bounds, now)
+
+
+def _with_extra(record: Scaling, existing: int, waiting: bool, bounds: Bounds, now: float) -> Scaling:
+    missing = record.desired - existing
+    worth_it = (missing > 0 and waiting and record.desired + record.extra < bounds.maximum) or (
+        missing < 0 and record.extra > 0
+    )
+    if not worth_it:
+        return record.model_copy(update={"uneven_since": None}) if record.uneven_since is not None else record
+    since = record.uneven_since
+    if since is None or since > now:
+        return record.model_copy(update={"uneven_since": now})
+    if now - since < (UNEVEN if missing > 0 else EVEN_AGAIN):
+        return record
+    extra = min(max(0, record.extra + missing), max(0, bounds.maximum - record.desired))
+    return record.model_copy(update={"extra": extra, "uneven_since": None})

@@ -1,0 +1,55 @@
+"""Builds the controller: the only place that knows which adapters there are."""
+
+from __future__ import annotations
+
+from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.redis_queue import RedisQueues
+
+from common.adapters.redis_history import RedisJournal
+from common.adapters.redis_records import RedisRecords
+from common.bootstrap import Foundation, Roles
+from common.domain.errors import Unavailable
+from common.domain.events import OBSERVATION_RECORDS
+from common.domain.progress import Observation
+from common.http.server import Service
+from controller.api import register
+from controller.lawbook import LawBook, read_laws
+from controller.loop import ScalingLoop, World
+from controller.record import CAPS, RECORDS, Cap, Scaling
+from controller.service import SERVICE, ScalingService
+from controller.settings import Settings
+
+
+def build(settings: Settings, roles: Roles) -> Service:
+    """The app and the loop of one controller process."""
+    foundation = Foundation(SERVICE, settings)
+    laws = read_laws()
+    records = RedisRecords(foundation.redis, RECORDS, Scaling, active=lambda record: record.active)
+    caps = RedisRecords(foundation.redis, CAPS, Cap)
+    journal = RedisJournal(foundation.redis)
+    loop = None
+    if roles.loop:
+        world = World(
+            records=records,
+            caps=caps,
+            observations=RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation),
+            journal=journal,
+            queues=RedisQueues(foundation.redis),
+            cluster=KubernetesCluster(settings.kubeconfig, settings.cluster_timeout),
+            clock=foundation.clock,
+            laws=laws,
+        )
+        loop = foundation.loop(ScalingLoop(world))
+    checks = {"laws": lambda: _check_laws(laws)}
+    app = foundation.app(checks if loop is None else {**checks, "loop": loop.check})
+    if roles.api:
+        service = ScalingService(
+            records, caps, journal, foundation.wakeups, foundation.clock, laws, settings.scaling_keep
+        )
+        register(app, service, settings.service_token.get_secret_value())
+    return Service(app, loop)
+
+
+def _check_laws(laws: LawBook) -> None:
+    if not laws.laws:
+        raise Unavailable("no law is installed: entry points are missing, install the distribution (pip install -e .)")

@@ -1,0 +1,135 @@
+"""One decision: observation -> law -> guard -> Decision and the record after it. Pure; ``now`` in Unix seconds."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+
+from common.domain.progress import Decision, Observation
+from common.domain.submission import Kind
+from common.logging import get_logger
+from controller.guard import Bounds, Granted, Past, grant, hold, staleness_limit
+from controller.lawbook import AnyLaw
+from controller.laws import LawSettings, Proposal, Situation
+from controller.record import Scaling
+
+log = get_logger(__name__)
+_MOST_MEMORY = 262_144
+"""Characters of JSON a law may remember."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The record after looking; ``decision`` is None when there was nothing to decide."""
+
+    record: Scaling
+    decision: Decision | None = None
+
+
+def is_due(record: Scaling, now: float) -> bool:
+    """Whether the next decision is due: one per interval; a clock that stepped back makes it due at once."""
+    if record.decided_at is None:
+        return True
+    return not 0 <= now - record.decided_at < record.request.control.interval * 0.999
+
+
+def is_over(observation: Observation) -> bool:
+    """Whether every item is settled and no other can come: nothing is scaled any more."""
+    return observation.counts.total is not None and observation.counts.outstanding == 0
+
+
+def decide(
+    record: Scaling, observation: Observation, law: AnyLaw, settings: LawSettings, cap: int | None, now: float
+) -> Outcome:
+    """The next decision. The caller asks only when one is due."""
+    record = _noted(record, observation, now)
+    request = record.request
+    if request.kind is Kind.BATCH and is_over(observation):
+        return Outcome(record.model_copy(update={"decided_at": now, "reason": "every item is settled"}))
+    bounds = Bounds.of(request.replicas.min, request.replicas.max, cap)
+    past = Past(record.desired, record.raised_at, record.changed_at)
+    age = now - (record.seen_at if record.seen_at is not None else now)
+    if age >= staleness_limit(request.control.interval):
+        granted = hold(bounds, past, f"guard: the last observation is {age:.0f} s old, holds")
+        proposal = Proposal(record.desired, "", memory=record.memory)
+    elif not observation.cluster_available:
+        granted = hold(bounds, past, "guard: the cluster does not answer, holds")
+        proposal = Proposal(record.desired, "", memory=record.memory)
+    else:
+        situation = situation_of(record, observation, bounds)
+        proposal = consult(law, situation, settings, record)
+        granted = grant(proposal, bounds, request.control, past, now)
+    return _settle(record, observation, proposal, granted, now)
+
+
+def situation_of(record: Scaling, observation: Observation, bounds: Bounds) -> Situation:
+    """What the law may know."""
+    request = record.request
+    return Situation(
+        observation=observation,
+        kind=request.kind,
+        minimum=bounds.minimum,
+        maximum=bounds.maximum,
+        current=record.desired,
+        interval=request.control.interval,
+        initial=request.replicas.initial,
+        target=request.target,
+        expected_item_time=request.expected_item_time,
+        item_timeout=request.item_timeout,
+    )
+
+
+def consult(law: AnyLaw, situation: Situation, settings: LawSettings, record: Scaling) -> Proposal:
+    """Ask the law. One that raises, or remembers what is no plain data, holds and keeps its old memory."""
+    try:
+        proposal = law.decide(situation, settings, record.memory)
+        memory = json.dumps(dict(proposal.memory), allow_nan=False)
+    except Exception as error:  # noqa: BLE001 - a user's law is foreign code and may raise anything
+        log.warning("law_failed", law=record.request.law, error=f"{type(error).__name__}: {error}")
+        reason = f"the law {record.request.law} failed ({type(error).__name__}: {error}), holds"
+        return Proposal(situation.current, reason, memory=record.memory)
+    if len(memory) > _MOST_MEMORY:
+        reason = f"{proposal.reason}; its memory of {len(memory)} characters is too large and was not kept"
+        return replace(proposal, reason=reason, memory=record.memory)
+    return replace(proposal, memory=json.loads(memory))
+
+
+def _noted(record: Scaling, observation: Observation, now: float) -> Scaling:
+    """The record after seeing this observation, which may be the same as last time."""
+    if observation.at != record.observed_at or record.seen_at is None or record.seen_at > now:
+        return record.model_copy(update={"observed_at": observation.at, "seen_at": now})
+    return record
+
+
+def _settle(record: Scaling, seen: Observation, proposal: Proposal, granted: Granted, now: float) -> Outcome:
+    reason = "; ".join(part for part in (proposal.reason, granted.reason) if part)
+    changes = {
+        "desired": granted.replicas,
+        "memory": dict(proposal.memory),
+        "reason": reason,
+        "decided_at": now,
+    }
+    if granted.replicas != record.desired:
+        changes["changed_at"] = now
+        changes["scalings"] = record.scalings + 1
+    if granted.replicas > record.desired:
+        changes["raised_at"] = now
+    decision = Decision(
+        at=now,
+        law=record.request.law,
+        wanted=proposal.wanted if isinstance(proposal.wanted, int) else granted.replicas,
+        granted=granted.replicas,
+        previous=record.desired,
+        reason=reason,
+        feasible=proposal.feasible,
+        eta=proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None,
+        progress=_finite(seen.progress),
+        error=_finite(seen.error),
+        observed=seen.replicas.observed,
+    )
+    return Outcome(record.model_copy(update=changes), decision)
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0

@@ -1,0 +1,191 @@
+"""Carries out what the records say: decides once an interval, drains, patches the Job. Every move may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
+from pydantic import ValidationError
+
+from common.domain.errors import BadRequest, ClusterError, Unavailable
+from common.domain.events import DECISIONS, EVENTS, Event
+from common.domain.progress import Decision, Observation
+from common.logging import get_logger
+from common.ports import Clock, Cluster, Journal, Queues, Records
+from controller.actuation import DRAIN_TICK, Aim, aim, lowest_harmless, must_force, reconcile
+from controller.deciding import decide, is_due, is_over
+from controller.guard import Bounds
+from controller.lawbook import LawBook
+from controller.record import Cap, Scaling
+
+log = get_logger(__name__)
+_IDLE = 5.0
+"""Seconds to the next look at a record that needs nothing now."""
+_AWAITING = 0.5
+"""Seconds to the next look while there is no observation yet."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The ports the loop acts through, and the laws."""
+
+    records: Records[Scaling]
+    caps: Records[Cap]
+    observations: Records[Observation]
+    journal: Journal
+    queues: Queues
+    cluster: Cluster
+    clock: Clock
+    laws: LawBook
+
+
+class ScalingLoop:
+    """Implements loop.Steps."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def active_ids(self) -> Iterable[str]:
+        return self._world.records.active_ids()
+
+    def step(self, id: str) -> float:
+        """One look: a decision when it is due, then one move towards what is wanted."""
+        kept = self._world.records.get(id)
+        if kept is None or not kept.value.active:
+            return _IDLE
+        now = self._world.clock.now()
+        observation = self._observation(id)
+        if observation is None:
+            return min(_AWAITING, kept.value.request.control.interval)
+        record, version = kept.value, kept.version
+        assert_limit = False
+        if is_due(record, now):
+            record, version, assert_limit = self._decided(id, record, version, observation, now)
+        if is_over(observation) or record.job_ended:
+            return min(_IDLE, record.request.control.interval)
+        moved = self._moved(id, record, observation, now, assert_limit)
+        if moved != record:
+            self._world.records.update(id, moved, version)
+            self._announce(id, record, moved, now)
+        return self._wait(moved, now)
+
+    def _observation(self, id: str) -> Observation | None:
+        try:
+            kept = self._world.observations.get(id)
+        except ValidationError as error:
+            log.error("observation_not_understood", id=id, error=str(error))
+            return None
+        return None if kept is None else kept.value
+
+    def _decided(
+        self, id: str, record: Scaling, version: int, observation: Observation, now: float
+    ) -> tuple[Scaling, int, bool]:
+        """Decide, and write that down before anything is done about it."""
+        request = record.request
+        kept_cap = self._world.caps.get(id)
+        cap = None if kept_cap is None else kept_cap.value.replicas
+        try:
+            law = self._world.laws.law(request.law)
+            settings = self._world.laws.settings(request.law, request.control.settings)
+        except BadRequest as error:
+            # The law was there when the submission was accepted, but is not installed here (any more).
+            reason = f"holds: {error.message}"
+            undecided = record.model_copy(update={"decided_at": now, "reason": reason})
+            return undecided, self._world.records.update(id, undecided, version), True
+        outcome = decide(record, observation, law, settings, cap, now)
+        decided = outcome.record
+        if outcome.decision is not None:
+            bounds = Bounds.of(request.replicas.min, request.replicas.max, cap)
+            decided = reconcile(decided, observation, bounds, now)
+            decided = decided.model_copy(update={"extra": min(decided.extra, max(0, bounds.maximum - decided.desired))})
+        version = self._world.records.update(id, decided, version)
+        if outcome.decision is not None:
+            self._world.journal.append(DECISIONS, id, outcome.decision)
+            _log_decision(id, outcome.decision)
+            if decided.extra > record.extra:
+                added = f"asks for {decided.extra} more indexes: as many others do not run, their pods failed lately"
+                self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=added))
+        return decided, version, True
+
+    def _moved(self, id: str, record: Scaling, observation: Observation, now: float, assert_limit: bool) -> Scaling:
+        """The record after one move towards the desired count. The move itself may be repeated without harm."""
+        aimed = aim(record, record.desired + record.extra, now)
+        queue = self._world.queues.at(record.request.queue)
+        if aimed.limit != record.limit or (assert_limit and aimed.limit is not None):
+            _tell_limit(queue, aimed.limit)
+        record = record.model_copy(update={"limit": aimed.limit, "drain_since": aimed.drain_since})
+        target = aimed.replicas
+        if aimed.draining:
+            forced = must_force(aimed, record, observation, now)
+            target = lowest_harmless(aimed, record, None if forced else _highest_busy(queue, aimed), forced)
+            if forced and target < record.requested:
+                log.warning("drain_cut_short", id=id, replicas=target, seconds=now - (aimed.drain_since or now))
+        if target == record.requested:
+            # A drain may have been given up half way: what was reached by then has become the wanted count.
+            return record if aimed.draining else record.model_copy(update={"announced": record.desired})
+        return self._patched(id, record, target, aimed, now)
+
+    def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
+        request = record.request
+        try:
+            view = self._world.cluster.scale_job(request.namespace, request.job, target)
+        except ClusterError as error:
+            log.warning("scaling_refused", id=id, job=request.job, replicas=target, error=error.message)
+            return record.model_copy(update={"problem": error.message})
+        if view is None:
+            log.info("job_ended", id=id, job=request.job)
+            return record.model_copy(update={"job_ended": True, "drain_since": None})
+        log.info("scaled", id=id, job=request.job, before=record.requested, after=target, desired=record.desired)
+        return record.model_copy(
+            update={
+                "requested": target,
+                "patched_at": now,
+                "problem": "",
+                "peak": max(record.peak, target),
+                "drain_since": aimed.drain_since if target != aimed.replicas else None,
+                "uneven_since": None,
+                "announced": record.desired if target == aimed.replicas else record.announced,
+            }
+        )
+
+    def _announce(self, id: str, before: Scaling, after: Scaling, now: float) -> None:
+        if after.announced != before.announced:
+            message = f"{before.announced} -> {after.announced}: {after.reason}"
+            self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message))
+        if after.problem and after.problem != before.problem:
+            message = f"the cluster refuses {after.desired} replicas: {after.problem}"
+            self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message, warning=True))
+
+    def _wait(self, record: Scaling, now: float) -> float:
+        since = 0.0 if record.decided_at is None else now - record.decided_at
+        remaining = max(0.05, record.request.control.interval - max(0.0, since))
+        return min(DRAIN_TICK, remaining) if record.drain_since is not None else remaining
+
+
+def _tell_limit(queue: ServiceQueue, limit: int | None) -> None:
+    try:
+        queue.set_limit(limit)
+    except QueueMissing:
+        return
+    except QueueError as error:
+        raise Unavailable(f"the queue does not take the limit: {error}") from error
+
+
+def _highest_busy(queue: ServiceQueue, aimed: Aim) -> int | None:
+    """The greatest index, among those to be removed, whose worker holds an item; None when none does."""
+    try:
+        if queue.busy_from(aimed.replicas) == 0:
+            return None
+        busy = [worker.index for worker in queue.workers() if worker.busy > 0 and worker.index >= aimed.replicas]
+        # Held by someone the queue does not know by index any more: nothing may be removed yet.
+        return max(busy, default=2**31)
+    except QueueMissing:
+        return None
+    except QueueError as error:
+        raise Unavailable(f"the queue does not tell who is busy: {error}") from error
+
+
+def _log_decision(id: str, decision: Decision) -> None:
+    level = log.info if decision.granted != decision.previous else log.debug
+    level("decided", id=id, law=decision.law, before=decision.previous, after=decision.granted, reason=decision.reason)
