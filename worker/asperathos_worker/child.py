@@ -160,7 +160,7 @@ class Child:
             now = time.monotonic()
             if self._ended_at is None and (reading == 0 or not told_of_exit) and self._has_ended():
                 self._ended_at = now
-            if self._ended_at is not None and (reading == 0 or now >= self._ended_at + LINGER):
+            if self._ended_at is not None and (reading == 0 or now >= self._ended_at + self._linger()):
                 return
             if self._cut is None and deadline is not None and now >= deadline:
                 self._end("timeout", now, kill_after)
@@ -194,7 +194,7 @@ class Child:
     def _pause(self, now: float, deadline: Optional[float], told_of_exit: bool, reading: int) -> Optional[float]:
         dues = []
         if self._ended_at is not None:
-            dues.append(self._ended_at + LINGER)
+            dues.append(self._ended_at + self._linger())
         elif not told_of_exit:
             # Without a descriptor for the exit, end of file on both pipes is the usual sign; closed pipes need polling.
             dues.append(now + (_POLL if reading else 0.02))
@@ -203,6 +203,10 @@ class Child:
         if self._kill_at is not None:
             dues.append(self._kill_at)
         return max(0.0, min(dues) - now) if dues else None
+
+    def _linger(self) -> float:
+        # Nobody waits for the rest of an output that is not used.
+        return LINGER if self._cut is None else 0.0
 
     def _end(self, why: str, now: float, kill_after: float) -> None:
         self._cut = why

@@ -102,10 +102,13 @@ class HandlerProcessor:
         frame = sys._current_frames().get(self._thread)
         if frame is None:
             return ""
-        stack = traceback.extract_stack(frame)
+        stack = list(traceback.extract_stack(frame))
         # What is above this module's call of the handler is this package's business.
-        calls = [position for position, entry in enumerate(stack) if entry.filename == __file__]
-        return "".join(traceback.format_list(stack[calls[-1] + 1 :] if calls else stack))
+        while stack and stack[0].filename != __file__:
+            del stack[0]
+        while stack and stack[0].filename == __file__:
+            del stack[0]
+        return "".join(traceback.format_list(stack))
 
     def _one(self, lease: Lease) -> Outcome:
         token = self._enter(lease)

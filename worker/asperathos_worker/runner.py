@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from typing import List, NoReturn, Optional
 
+from .child import KILL_AFTER
 from .clock import SystemClock
 from .command import CommandProcessor, inherited_environment
 from .errors import BadEnvironment, BadTemplate, Exit
@@ -117,7 +118,15 @@ def main(arguments: Optional[List[str]] = None) -> int:
             return int(Exit.USAGE)
         log = StreamLog()
         processor = CommandProcessor(
-            template, settings.item_timeout, settings.result_limit, inherited_environment(), log.write, guard, mark
+            template,
+            settings.item_timeout,
+            settings.result_limit,
+            inherited_environment(),
+            log.write,
+            guard,
+            mark,
+            # At the end of the grace period the kill must fit into what is left of it.
+            kill_after=min(KILL_AFTER, settings.margin / 2),
         )
         return int(operate(queue, processor, settings, log, Metrics(SystemClock()), end=_end))
     finally:

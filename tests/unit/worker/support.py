@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from asperathos_worker.clock import ManualClock
 from asperathos_worker.engine import Desk, Engine
@@ -22,8 +23,8 @@ class SwitchedQueue:
 
     def __init__(self, queue: MemoryQueue) -> None:
         self.queue = queue
-        self.fault: Optional[QueueError] = None
-        self.calls: List[Tuple[str, Tuple[Any, ...]]] = []
+        self.fault: QueueError | None = None
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.on_call: Callable[[str], None] = lambda name: None
 
     def __getattr__(self, name: str) -> Any:
@@ -46,7 +47,7 @@ class ListLog:
     """Remembers events."""
 
     def __init__(self) -> None:
-        self.events: List[Tuple[str, Dict[str, object]]] = []
+        self.events: list[tuple[str, dict[str, object]]] = []
 
     def info(self, event: str, **fields: object) -> None:
         self.events.append((event, fields))
@@ -54,7 +55,7 @@ class ListLog:
     warning = info
     error = info
 
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         return [event for event, _ in self.events]
 
 
@@ -70,7 +71,7 @@ class Bench:
         close: bool = True,
         patience: float = 600.0,
         grace: float = 20.0,
-        item_timeout: Optional[float] = None,
+        item_timeout: float | None = None,
         index: int = 0,
     ) -> None:
         self.clock = ManualClock(1000.0)
@@ -82,7 +83,7 @@ class Bench:
         self.queue = SwitchedQueue(self.memory)
         self.log = ListLog()
         self.metrics = Metrics(self.clock)
-        self.ended: List[Exit] = []
+        self.ended: list[Exit] = []
         self.restarts = 0
         self.patience = patience
         self.grace = grace
@@ -91,18 +92,18 @@ class Bench:
         self.desk: Desk
         self.watch: Watch
 
-    def engine(self, processor: Processor, most: Optional[int] = None) -> Engine:
+    def engine(self, processor: Processor, most: int | None = None) -> Engine:
         line = Line("kj-test", self.patience, self.clock, self.log)
         self.desk = Desk(self.queue, "pod-a", self.index, processor, line, self.clock, self.log)
         self.watch = Watch(self.desk, self.metrics, self.grace, self.item_timeout, self.ended.append, self._restart)
         return Engine(self.desk, self.metrics, most)
 
-    def run(self, handler: Any = None, batch_handler: Any = None, batch: Optional[int] = None) -> Exit:
+    def run(self, handler: Any = None, batch_handler: Any = None, batch: int | None = None) -> Exit:
         processor = processor_of(handler, batch_handler, batch, self.metrics, 1 << 20)
         return self.engine(processor, batch if batch_handler is None else None).run()
 
     def _restart(self) -> None:
         self.restarts += 1
 
-    def results(self) -> Dict[str, str]:
+    def results(self) -> dict[str, str]:
         return {result.id: result.result for result in self.memory.results()[0]}

@@ -28,7 +28,7 @@ def test_a_failing_item_is_tried_again_and_dies_with_its_error() -> None:
     outcome = run.outcomes[0]
     assert outcome.attempts == 3 and outcome.error is not None
     assert outcome.error.startswith("Traceback") and outcome.error.endswith("ValueError: no good")
-    assert "test_handling.py" in outcome.error and "handling.py\", line" in outcome.error
+    assert "test_handling.py" in outcome.error and 'handling.py", line' in outcome.error
     assert "asperathos_worker/handling.py" not in outcome.error, "our own frames tell the user nothing"
 
 

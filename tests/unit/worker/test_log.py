@@ -8,7 +8,14 @@ from asperathos_worker.log import StreamLog, field_text
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("plain-1.2", "plain-1.2"), ("two words", '"two words"'), ("a\nb", '"a\\nb"'), ("", '""'), (1.25, "1.250"), (7, "7")],
+    [
+        ("plain-1.2", "plain-1.2"),
+        ("two words", '"two words"'),
+        ("a\nb", '"a\\nb"'),
+        ("", '""'),
+        (1.25, "1.250"),
+        (7, "7"),
+    ],
 )
 def test_field_text(value: object, text: str) -> None:
     assert field_text(value) == text

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 @pytest.mark.parametrize(
     ("value", "result"),
-    [(None, ""), ("text", "text"), ("", ""), (3, "3"), ({"a": [1, None]}, '{"a":[1,null]}'), (True, "true"), ("é", "é")],
+    [
+        (None, ""),
+        ("text", "text"),
+        ("", ""),
+        (3, "3"),
+        ({"a": [1, None]}, '{"a":[1,null]}'),
+        (True, "true"),
+        ("é", "é"),
+    ],
 )
 def test_what_is_kept(value: object, result: str) -> None:
     assert outcome_of(value, 100) == Done(result)
