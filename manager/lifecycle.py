@@ -38,6 +38,8 @@ class LifecycleRules:
     """A Job younger than this may be missing from a view only because the view is older."""
     exit_margin: float = 5.0
     """What workers get beyond their grace period to exit at the end."""
+    report_patience: float = 5.0
+    """How long the end waits for the monitor's report."""
     queue_patience: float = 300.0
     """How long a dedicated queue's pod may take to run."""
     watch: float = 1.0
@@ -64,6 +66,8 @@ class Facts:
     """What the monitor or the controller could not be told."""
     warning: str = ""
     """What Kubernetes told of an object that cannot be made (quota, admission)."""
+    reported: bool = False
+    """Whether the monitor's final report is at hand."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,14 @@ class Settle:
 @dataclass(frozen=True)
 class Conclude:
     """Keep logs and report, and enter the terminal state. ``grace`` (seconds) is what still running workers get
-    (None: their own); ``remove`` says whether the Job goes now or after its lifetime."""
+    (None: their own); ``remove`` says whether the Job goes now or after its lifetime; ``culprit`` names the pod whose
+    log explains the reason."""
 
     state: State
     reason: str
     remove: bool
     grace: float | None = None
+    culprit: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,8 @@ def exists_in_cluster(submission: Submission) -> bool:
 
 def _after_the_end(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     ended = submission.finished_at if submission.finished_at is not None else facts.now
+    if submission.delete_requested:
+        return Forget() if submission.job_deleted else CleanUp()
     if not submission.job_deleted:
         left = ended + submission.spec.job_lifetime - facts.now
         removed_early = submission.state not in (State.COMPLETED, State.FAILED)
@@ -196,43 +204,36 @@ def _terminate(submission: Submission, facts: Facts, rules: LifecycleRules) -> S
 
 def _stop(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     done = Conclude(State.STOPPED, "stopped on request", remove=True)
+    stats = facts.stats
+    if submission.state is State.ONGOING and stats is not None and stats.over and not stats.stopped:
+        # It was quicker than the request: everything is done, and saying so is the truth.
+        return _settle(submission, facts, stats, rules)
     if submission.generation == 0 and submission.spec.queue == "shared":
         return done
     if submission.ending_at is None:
         return AskToStop()
     if facts.view is None:
         return Hold(f"stopping; {facts.cluster_problem}", rules.watch)
-    if _workers_are_out(submission, facts) or _waited_enough(submission, facts, rules):
-        return done
-    return Settle(rules.watch_near_end)
+    return done if _settled(submission, facts, rules) else Settle(rules.watch_near_end)
 
 
 def _settle(submission: Submission, facts: Facts, stats: QueueStats, rules: LifecycleRules) -> Step:
     if submission.ending_at is None:
         return Settle(0.0)
-    waited = _waited_enough(submission, facts, rules)
-    if not waited and not (facts.view is not None and _workers_are_out(submission, facts)):
+    if not _settled(submission, facts, rules):
         return Settle(rules.watch_near_end)
     if stats.dead:
-        # The executor completes the sentence with the last error.
         return Conclude(State.FAILED, f"{stats.dead} of {stats.put} items are dead", remove=False)
-    return Conclude(State.COMPLETED, "the workload is empty" if stats.put == 0 else "", remove=False)
+    return Conclude(State.COMPLETED, "", remove=False)
 
 
-def _workers_are_out(submission: Submission, facts: Facts) -> bool:
-    assert facts.view is not None
-    if any(pod.phase == "Running" for pod in facts.view.workers()):
+def _settled(submission: Submission, facts: Facts, rules: LifecycleRules) -> bool:
+    waited = facts.now - (submission.ending_at if submission.ending_at is not None else facts.now)
+    if waited >= submission.spec.grace_period + rules.exit_margin:
+        return True
+    if facts.view is None or any(pod.phase == "Running" for pod in facts.view.workers()):
         return False
-    job = facts.view.job(submission.generation)
-    young = submission.generation_at is not None and facts.now - submission.generation_at < 1.0
-    # A Job just made has no pods yet; its first ones will look at the queue, find it over and exit.
-    return not (job is not None and not job.ended and young and not facts.view.workers())
-
-
-def _waited_enough(submission: Submission, facts: Facts, rules: LifecycleRules) -> bool:
-    if submission.ending_at is None:
-        return False
-    return facts.now >= submission.ending_at + submission.spec.grace_period + rules.exit_margin
+    return facts.reported or waited >= rules.report_patience
 
 
 # Start.
@@ -242,18 +243,18 @@ def _start(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     if submission.generation > 0:
         return Launch(submission.generation)
     if submission.spec.queue == "dedicated" and not submission.redis_host:
-        return _provide_queue(submission, facts, rules)
+        return _provide_queue(facts, rules)
     if facts.stats is None:
         # The record says loading, but the queue was not opened: a crash in between, or a dedicated one that is new.
         return Begin()
     if facts.stats.closed and submission.spec.kind is Kind.BATCH:
         if facts.stats.put == 0:
-            return Conclude(State.COMPLETED, "the workload is empty", remove=True)
+            return Conclude(State.COMPLETED, "the workload is empty", remove=False)
         return Launch(1)
     return Load()
 
 
-def _provide_queue(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
+def _provide_queue(facts: Facts, rules: LifecycleRules) -> Step:
     if facts.view is None:
         return Hold(f"cannot start the queue: {facts.cluster_problem}", rules.watch)
     pod = _queue_pod(facts.view)
@@ -280,7 +281,7 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     stats = facts.stats
     if stats is None:
         return Conclude(State.ERROR, "the queue is gone: its Redis has lost it or it was removed", remove=True)
-    if stats.over or stats.stopped:
+    if stats.over:
         return _settle(submission, facts, stats, rules)
     if facts.view is None:
         return Attend(_joined(facts.cluster_problem, "the work goes on", facts.service_problem), rules.watch)
@@ -297,7 +298,8 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
         crashed = [pod for pod in pods if _crashed(pod)]
         failures = max(len(crashed), job.failed if job is not None else 0)
         if crashed and failures >= rules.crash_pods:
-            return Conclude(State.ERROR, f"the container exits at once {_ending(crashed[-1])}", remove=True)
+            last = crashed[-1]
+            return Conclude(State.ERROR, f"the container exits at once {_ending(last)}", remove=True, culprit=last.name)
     if job is None or job.deleting or job.ended:
         return _replace(submission, facts, rules, job, took_items)
     return Attend(

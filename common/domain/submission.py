@@ -453,6 +453,8 @@ class Submission(BaseModel):
     """Attempts handed out when the current generation began: tells a Job that works from one that does not."""
     generation_at: float | None = None
     """When the current generation was decided on."""
+    generation_replicas: int = 0
+    """Replicas the current generation's Job is created with."""
     job_created: bool = False
     """Whether the cluster has taken the current generation's Job."""
     idle_generations: int = 0
@@ -465,7 +467,10 @@ class Submission(BaseModel):
     summary: Summary | None = None
     request: str = ""
     """Fingerprint of the request that made it: a repeated request finds its own record, not a stranger's."""
+    archived: bool = False
+    """A dedicated queue's results were copied into the shared Redis: they are read there from now on."""
     job_deleted: bool = False
+    """Nothing of it is left in the cluster."""
     purged: bool = False
     delete_requested: bool = False
     """The user deleted it after its end: nobody sees it any more. The loop removes what is left of it in the cluster,
@@ -473,5 +478,7 @@ class Submission(BaseModel):
 
     @property
     def queue(self) -> QueueAddress:
-        """Where its items are."""
-        return QueueAddress(submission=self.id, kind=self.spec.queue, host=self.redis_host, port=self.redis_port)
+        """Where its items are: with a dedicated queue, in its own Redis until the archive of that is made."""
+        if self.spec.queue == "dedicated" and not self.archived:
+            return QueueAddress(submission=self.id, kind="dedicated", host=self.redis_host, port=self.redis_port)
+        return QueueAddress(submission=self.id)

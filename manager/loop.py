@@ -1,0 +1,447 @@
+"""Sees every submission through its life: reads the facts, asks ``lifecycle`` what to do, does it, and again.
+
+All steps are idempotent and take the record's version along, so that any number of managers may do this at once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
+from asperathos_worker.queue.records import QueueConfig, QueueStats
+
+from common.domain.cluster import PodView, SubmissionView
+from common.domain.errors import BadRequest, ClusterError, Unavailable, WorkloadError
+from common.domain.progress import Counts
+from common.domain.queues import QueueAddress
+from common.domain.states import State
+from common.domain.submission import Kind, Submission
+from common.logging import get_logger
+from common.ports import Clock, Leases, MetricStore, Queues, Texts, Versioned
+from manager.announcing import Announcer
+from manager.archiving import Archive, archive_page
+from manager.book import Book
+from manager.finishing import counts_of, last_error, last_settled_at, summarize
+from manager.launching import Launcher, is_hopeless
+from manager.lifecycle import (
+    AskToStop,
+    Attend,
+    Begin,
+    CleanUp,
+    Conclude,
+    Facts,
+    Forget,
+    Hold,
+    Launch,
+    LifecycleRules,
+    Load,
+    ProvideQueue,
+    Rest,
+    Settle,
+    Step,
+    exists_in_cluster,
+    next_step,
+)
+from manager.loading import Loader
+from manager.logkeeping import LogKeeper
+from manager.manifests import QUEUE_PORT, initial_replicas
+
+log = get_logger(__name__)
+_GONE = 3600.0
+_LOAD_LEASE = 60.0
+_SHORT = 0.1
+_TAIL = 1000
+
+
+@dataclass(frozen=True)
+class LoopRules:
+    """Durations in seconds. ``budget`` is how long one call of ``step`` goes on while there is something to do."""
+
+    lifecycle: LifecycleRules = field(default_factory=LifecycleRules)
+    budget: float = 1.0
+    launch_patience: float = 300.0
+    launch_retry: float = 2.0
+    stream_retain: int = 100_000
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the loop works with. ``archive`` gives the shared queue of a submission to be played on both sides."""
+
+    book: Book
+    queues: Queues
+    launcher: Launcher
+    announcer: Announcer
+    loader: Loader
+    logs: LogKeeper
+    texts: Texts
+    metrics: MetricStore
+    leases: Leases
+    clock: Clock
+    archive: Callable[[str], Archive]
+
+
+@dataclass(frozen=True)
+class _Situation:
+    """A record and the facts about it, as one step saw them."""
+
+    current: Versioned[Submission]
+    facts: Facts
+
+    @property
+    def submission(self) -> Submission:
+        return self.current.value
+
+    @property
+    def workers(self) -> tuple[PodView, ...]:
+        return self.facts.view.workers() if self.facts.view is not None else ()
+
+
+class ManagerLoop:
+    """Implements common.loop.Steps."""
+
+    def __init__(self, tools: Tools, rules: LoopRules | None = None) -> None:
+        self._tools = tools
+        self._rules = rules or LoopRules()
+        self._owner = uuid.uuid4().hex
+
+    def active_ids(self) -> list[str]:
+        """Submissions that are not through yet, their clean-up included."""
+        return self._tools.book.active_ids()
+
+    def step(self, id: str) -> float:
+        """Do what there is to do now, for about a second at most; returns the seconds until there may be more."""
+        clock = self._tools.clock
+        end = clock.monotonic() + self._rules.budget
+        while True:
+            try:
+                wait = self._step_once(id)
+            except QueueError as error:
+                raise Unavailable(f"the queue of {id} does not answer: {error}") from error
+            if wait > 0 or clock.monotonic() >= end:
+                return wait
+
+    def _step_once(self, id: str) -> float:
+        current = self._tools.book.read(id)
+        if current is None:
+            self._drop(id)
+            return _GONE
+        situation = _Situation(current, self._facts(current.value))
+        return self._carry_out(situation, next_step(current.value, situation.facts, self._rules.lifecycle))
+
+    def _carry_out(self, situation: _Situation, step: Step) -> float:
+        match step:
+            case Begin():
+                return self._begin(situation)
+            case ProvideQueue():
+                return self._provide_queue(situation, step)
+            case Load():
+                return self._load(situation)
+            case Launch():
+                return self._launch(situation, step)
+            case Attend():
+                return self._attend(situation, step)
+            case Hold():
+                self._tools.book.change(situation.current, reason=step.reason)
+                return step.wait
+            case AskToStop():
+                return self._ask_to_stop(situation)
+            case Settle():
+                return self._settle(situation, step)
+            case Conclude():
+                return self._conclude(situation, step)
+            case CleanUp():
+                return self._clean_up(situation)
+            case Forget():
+                return self._forget(situation)
+            case Rest():
+                return step.wait
+        assert_never(step)
+
+    # Facts.
+
+    def _facts(self, submission: Submission) -> Facts:
+        facts = Facts(now=self._tools.clock.now())
+        if submission.state is State.CREATED or submission.state.terminal:
+            return facts
+        facts = replace(
+            facts,
+            stats=self._stats(submission),
+            service_problem=self._tools.announcer.problem(submission.id),
+            reported=submission.ending_at is not None and self._tools.announcer.report(submission.id) is not None,
+        )
+        if not exists_in_cluster(submission):
+            return facts
+        try:
+            view = self._tools.launcher.view(submission)
+            return replace(facts, view=view, warning=self._trouble(submission, view, facts.now))
+        except Unavailable as error:
+            return replace(facts, cluster_problem=f"the cluster does not answer: {error.message}")
+        except ClusterError as error:
+            return replace(facts, cluster_problem=f"the cluster refuses to show the submission: {error.message}")
+
+    def _stats(self, submission: Submission) -> QueueStats | None:
+        if submission.spec.queue == "dedicated" and not submission.redis_host:
+            return None
+        try:
+            return self._queue(submission).stats()
+        except QueueMissing:
+            return None
+
+    def _trouble(self, submission: Submission, view: SubmissionView, now: float) -> str:
+        """Why a Job that wants pods has none: Kubernetes tells it in events only."""
+        job = view.job(submission.generation)
+        if job is None or job.ended or job.requested == 0 or view.workers():
+            return ""
+        young = submission.generation_at is None or now - submission.generation_at < self._rules.lifecycle.view_age
+        return "" if young else self._tools.launcher.trouble(submission)
+
+    def _queue(self, submission: Submission) -> ServiceQueue:
+        return self._tools.queues.at(submission.queue)
+
+    # Start.
+
+    def _begin(self, situation: _Situation) -> float:
+        submission = situation.submission
+        if submission.spec.queue == "shared" or submission.redis_host:
+            is_stream = submission.spec.kind is Kind.STREAM
+            config = QueueConfig(
+                lease=submission.spec.lease,
+                retries=submission.spec.retries,
+                stream=is_stream,
+                retain=self._rules.stream_retain if is_stream else 0,
+            )
+            self._queue(submission).open(config)
+        self._tools.book.change(situation.current, state=State.LOADING, reason="")
+        return 0.0
+
+    def _provide_queue(self, situation: _Situation, step: ProvideQueue) -> float:
+        if step.host:
+            self._tools.book.change(situation.current, redis_host=step.host, redis_port=QUEUE_PORT, reason="")
+            return 0.0
+        if step.reason:
+            self._tools.book.change(situation.current, reason=step.reason)
+            return _SHORT
+        try:
+            self._tools.launcher.start_queue(situation.submission)
+        except ClusterError as error:
+            return self._refused(situation, "the dedicated queue", error, since=situation.submission.created_at)
+        self._tools.book.tell(situation.submission.id, "queue", "the dedicated queue's pod was created")
+        return _SHORT
+
+    def _load(self, situation: _Situation) -> float:
+        submission = situation.submission
+        lease = f"manager-load:{submission.id}"
+        if self._tools.leases.hold(lease, self._owner, _LOAD_LEASE) is None:
+            # Another manager reads the source; two would read it twice.
+            return 2.0
+        queue = self._queue(submission)
+        try:
+            loaded = self._tools.loader.load(submission, queue)
+        except WorkloadError as error:
+            self._tools.leases.release(lease, self._owner)
+            queue.purge()
+            return self._conclude(situation, Conclude(State.ERROR, error.message, remove=True))
+        current = self._tools.book.change(situation.current, loaded=loaded.count)
+        if not loaded.done:
+            return 0.0
+        self._tools.leases.release(lease, self._owner)
+        self._tools.book.tell(submission.id, "queue", f"{loaded.count} items loaded")
+        if submission.spec.kind is Kind.BATCH:
+            queue.close()
+            return 0.0
+        return self._launch(_Situation(current, situation.facts), Launch(1))
+
+    def _launch(self, situation: _Situation, step: Launch) -> float:
+        current, submission = situation.current, situation.submission
+        if submission.generation != step.generation:
+            # Recorded before it is made, so that whatever exists in the cluster is known of after a crash.
+            self._retire(situation)
+            current = self._tools.book.change(
+                current,
+                generation=step.generation,
+                generation_at=situation.facts.now,
+                generation_taken=situation.facts.stats.taken if situation.facts.stats is not None else 0,
+                generation_replicas=self._replicas(situation),
+                idle_generations=step.idle,
+                job_created=False,
+            )
+            if step.why:
+                text = f"{step.why}: it is replaced by generation {step.generation}"
+                self._tools.book.tell(submission.id, "job", text, warning=True)
+        return self._create_job(_Situation(current, situation.facts))
+
+    def _retire(self, situation: _Situation) -> None:
+        if situation.submission.generation:
+            self._tools.logs.keep_all(situation.submission.id, situation.workers, most=20)
+            self._tools.launcher.remove_job(situation.submission, situation.submission.generation)
+
+    def _replicas(self, situation: _Situation) -> int:
+        """What the last Job was scaled to, for its successor is to take its place as it was."""
+        view, submission = situation.facts.view, situation.submission
+        last = view.job(submission.generation) if view is not None else None
+        return (
+            last.requested if last is not None else submission.generation_replicas or initial_replicas(submission.spec)
+        )
+
+    def _create_job(self, situation: _Situation) -> float:
+        submission = situation.submission
+        try:
+            self._tools.launcher.start_job(submission)
+        except ClusterError as error:
+            return self._refused(situation, "the Job", error, since=submission.generation_at or submission.created_at)
+        except Unavailable as error:
+            self._tools.book.change(situation.current, reason=f"the Job waits for the cluster: {error.message}")
+            return self._rules.launch_retry
+        now = self._tools.clock.now()
+        current = self._tools.book.change(
+            situation.current,
+            job_created=True,
+            state=State.ONGOING,
+            reason="",
+            started_at=submission.started_at if submission.started_at is not None else now,
+        )
+        text = (
+            f"the Job of generation {submission.generation} was created with {submission.generation_replicas} replicas"
+        )
+        self._tools.book.tell(submission.id, "job", text)
+        return self._announce(_Situation(current, situation.facts), _SHORT)
+
+    def _refused(self, situation: _Situation, what: str, error: ClusterError, since: float) -> float:
+        reason = f"the cluster refuses {what}: {error.message}"
+        waited = situation.facts.now - since
+        if is_hopeless(error) or waited >= self._rules.launch_patience:
+            return self._conclude(situation, Conclude(State.ERROR, reason, remove=True))
+        self._tools.book.change(situation.current, reason=reason)
+        return self._rules.launch_retry
+
+    # The run.
+
+    def _attend(self, situation: _Situation, step: Attend) -> float:
+        if situation.facts.view is not None:
+            self._tools.logs.keep_ended(situation.submission.id, situation.workers)
+        current = self._tools.book.change(situation.current, reason=step.reason)
+        return self._announce(_Situation(current, situation.facts), step.wait)
+
+    def _announce(self, situation: _Situation, wait: float) -> float:
+        try:
+            url = self._tools.announcer.announce(situation.submission)
+        except BadRequest as error:
+            return self._conclude(situation, Conclude(State.ERROR, error.message, remove=True))
+        if url:
+            self._tools.book.change(situation.current, visualizer_url=url)
+        return wait
+
+    def _ask_to_stop(self, situation: _Situation) -> float:
+        if situation.facts.stats is not None:
+            self._queue(situation.submission).stop()
+        self._tools.book.change(situation.current, ending_at=situation.facts.now, reason="stopping")
+        return 0.0
+
+    def _settle(self, situation: _Situation, step: Settle) -> float:
+        current = situation.current
+        if situation.submission.ending_at is None:
+            current = self._tools.book.change(current, ending_at=situation.facts.now, reason="")
+        self._tools.announcer.end(situation.submission.id)
+        self._tools.logs.keep_ended(situation.submission.id, situation.workers)
+        return step.wait
+
+    # The end.
+
+    def _conclude(self, situation: _Situation, step: Conclude) -> float:
+        submission, facts = situation.submission, situation.facts
+        tools = self._tools
+        if step.state in (State.TERMINATED, State.ERROR) and facts.stats is not None:
+            self._stop_quietly(submission)
+        tools.announcer.end(submission.id)
+        reason = self._explained(situation, step)
+        tools.logs.keep_all(submission.id, situation.workers)
+        if step.remove and submission.generation:
+            tools.launcher.remove_job(submission, submission.generation, step.grace)
+        stats = self._stats(submission) or facts.stats
+        finished_at = self._finished_at(situation, step, stats)
+        summary = summarize(
+            submission,
+            step.state,
+            finished_at,
+            counts_of(stats) if stats is not None else Counts(),
+            tools.announcer.report(submission.id),
+            tools.announcer.scaling(submission.id) if submission.generation else None,
+        )
+        tools.book.change(situation.current, state=step.state, reason=reason, finished_at=finished_at, summary=summary)
+        if submission.spec.dashboard and submission.generation:
+            tools.announcer.end_dashboard(submission.id)
+        self._drop(submission.id)
+        return 0.0
+
+    def _stop_quietly(self, submission: Submission) -> None:
+        """Workers that outlive their pods' deletion for a moment are to take nothing more."""
+        try:
+            self._queue(submission).stop()
+        except (QueueError, Unavailable) as error:
+            log.warning("queue_not_stopped", id=submission.id, error=str(error))
+
+    def _explained(self, situation: _Situation, step: Conclude) -> str:
+        submission, stats = situation.submission, situation.facts.stats
+        if step.culprit:
+            namespace = self._tools.launcher.namespace(submission)
+            tail = self._tools.logs.tail(submission.id, namespace, step.culprit, _TAIL).strip()
+            return f"{step.reason}: {tail}" if tail else step.reason
+        if step.state is State.FAILED and stats is not None:
+            error = last_error(self._queue(submission), stats)
+            return f"{step.reason}; the last one: {error[-_TAIL:]}" if error else step.reason
+        return step.reason
+
+    def _finished_at(self, situation: _Situation, step: Conclude, stats: QueueStats | None) -> float:
+        """The moment of the last result, not of our noticing it, for that is what a deadline asks for."""
+        settled = None
+        if step.state in (State.COMPLETED, State.FAILED) and stats is not None:
+            settled = last_settled_at(self._queue(situation.submission), stats)
+        return settled if settled is not None else situation.facts.now
+
+    def _clean_up(self, situation: _Situation) -> float:
+        submission, tools = situation.submission, self._tools
+        current = situation.current
+        is_wanted = submission.redis_host and not submission.archived and not submission.delete_requested
+        if submission.spec.queue == "dedicated" and is_wanted:
+            if not self._archived(submission):
+                return _SHORT
+            current = tools.book.change(current, archived=True)
+        if exists_in_cluster(submission):
+            tools.launcher.remove_all(submission)
+        tools.book.change(current, job_deleted=True)
+        return 0.0
+
+    def _archived(self, submission: Submission) -> bool:
+        source = QueueAddress(
+            submission=submission.id, kind="dedicated", host=submission.redis_host, port=submission.redis_port
+        )
+        try:
+            return archive_page(self._tools.queues.at(source), self._tools.archive(submission.id))
+        except (QueueError, Unavailable) as error:
+            ended = submission.finished_at or 0.0
+            if self._tools.clock.now() - ended < submission.spec.job_lifetime + self._rules.launch_patience:
+                raise
+            log.warning("archive_given_up", id=submission.id, error=str(error))
+            self._tools.book.tell(
+                submission.id, "queue", "the dedicated queue's results could not be kept", warning=True
+            )
+            return True
+
+    def _forget(self, situation: _Situation) -> float:
+        id = situation.submission.id
+        self._tools.queues.at(QueueAddress(submission=id)).purge()
+        self._tools.texts.delete(id)
+        self._tools.metrics.expire(id, 0.0)
+        self._tools.book.delete(id)
+        self._drop(id)
+        return _GONE
+
+    def _drop(self, id: str) -> None:
+        """Nothing of it is remembered in this process any longer."""
+        self._tools.loader.forget(id)
+        self._tools.logs.forget(id)
+        self._tools.announcer.forget(id)
