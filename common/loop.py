@@ -1,14 +1,17 @@
 """The level-triggered loop every service has: look at each active record when it is due, or when nudged.
 
-Any number of processes may run the same loop: a step happens under a short Redis lease of its record, and every
-write names the record's version. A step that fails is logged, counted, and tried again with backoff; the loop goes on.
+Any number of processes may run the same loop: a step happens under a short lease of its record, and every write names
+the record's version. A step that fails is logged, counted, and tried again with backoff; the loop goes on.
+
+One thread decides what is due, a second one waits for nudges, and a few carry the steps out; so neither a long step nor
+a server that keeps nudges waiting holds up the rest.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +20,6 @@ from common.logging import get_logger
 from common.ports import Clock, Leases, Wakeups
 
 log = get_logger(__name__)
-_STEPPING_POLL = 0.05
 
 
 class Steps(Protocol):
@@ -40,24 +42,27 @@ class LoopMeter(Protocol):
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Durations in seconds. ``lease`` must exceed the longest step."""
+    """Durations in seconds. ``lease`` should exceed the longest step."""
 
     service: str
     owner: str
     workers: int = 4
-    poll: float = 1.0
-    """How long to wait for a nudge before looking at what is due."""
+    poll: float = 2.0
+    """How long one call waits for a nudge."""
     scan: float = 5.0
     """How often to read which records are active, besides nudges."""
     lease: float = 10.0
     backoff_base: float = 0.5
     backoff_cap: float = 15.0
+    conflict_wait: float = 0.05
+    """Wait after the first step in a row that met somebody else's change; doubles with each further one."""
 
 
 @dataclass
 class _Due:
     at: float
     failures: int = 0
+    conflicts: int = 0
     running: bool = False
 
 
@@ -65,7 +70,14 @@ class Loop:
     """Runs Steps in a few threads until stopped."""
 
     def __init__(
-        self, settings: LoopSettings, steps: Steps, leases: Leases, wakeups: Wakeups, clock: Clock, meter: LoopMeter
+        self,
+        settings: LoopSettings,
+        steps: Steps,
+        leases: Leases,
+        wakeups: Wakeups,
+        clock: Clock,
+        meter: LoopMeter,
+        executor: Executor | None = None,
     ) -> None:
         self._settings = settings
         self._steps = steps
@@ -74,96 +86,145 @@ class Loop:
         self._clock = clock
         self._meter = meter
         self._stopping = threading.Event()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        """Guards the schedule below; notified when something becomes due earlier, or a step ends."""
         self._due: dict[str, _Due] = {}
-        self._next_scan = 0.0
+        self._next_scan = clock.monotonic()
+        self._failed_scans = 0
+        self._failed_listens = 0
+        self._at_work = 0
         self._last_tick = clock.monotonic()
-        self._thread: threading.Thread | None = None
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix=f"{settings.service}-step")
+        self._threads: list[threading.Thread] = []
+        self._pool = executor or ThreadPoolExecutor(settings.workers, thread_name_prefix=f"{settings.service}-step")
 
     def start(self) -> None:
-        """Run in a thread of this process."""
-        self._thread = threading.Thread(target=self.run, name=f"{self._settings.service}-loop", daemon=True)
-        self._thread.start()
+        """Run in threads of this process."""
+        for name, run in (("schedule", self._run_schedule), ("nudges", self._run_listening)):
+            thread = threading.Thread(target=run, name=f"{self._settings.service}-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Let running steps end (at most timeout seconds) and stop."""
+        """Begin no more steps and let the running ones end, for at most timeout seconds."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout)
+        with self._changed:
+            self._changed.notify_all()
+        if self._threads:
+            self._threads[0].join(timeout)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._changed:
+            ended = self._changed.wait_for(lambda: self._at_work == 0, timeout)
+        log.info("loop_stopped", owner=self._settings.owner, steps_cut_off=0 if ended else self._at_work)
 
     def check(self) -> None:
         """Readiness: raises Unavailable when the loop has not ticked lately."""
         if self._clock.monotonic() - self._last_tick > self._settings.scan + 30.0:
             raise Unavailable(f"the {self._settings.service} loop does not tick")
 
-    def run(self) -> None:
-        """Tick until stopped."""
-        log.info("loop_started", owner=self._settings.owner)
-        while not self._stopping.is_set():
-            try:
-                self._tick()
-            except Exception as error:  # the loop must survive any failing tick
-                self._meter.failed()
-                log.error("loop_tick_failed", error=str(error), exc_info=not isinstance(error, AsperathosError))
-                self._stopping.wait(self._settings.backoff_base)
-            self._last_tick = self._clock.monotonic()
-        log.info("loop_stopped", owner=self._settings.owner)
-
-    def _tick(self) -> None:
-        nudged = self._wakeups.wait(self._settings.service, self._wait_time())
+    def tick(self) -> float:
+        """Begin every step that is due, after a look at what is active when it is time; returns the seconds to wait."""
         now = self._clock.monotonic()
         if now >= self._next_scan:
             self._scan(now)
-        if nudged is not None:
-            self._nudge(nudged, now)
-        for id in self._take_due(now):
-            self._pool.submit(self._guarded_step, id, now)
+        for id, due_at in self._take_due(now):
+            self._pool.submit(self._guarded_step, id, due_at)
+        self._last_tick = self._clock.monotonic()
+        return max(0.0, self._next_due() - self._last_tick)
 
-    def _wait_time(self) -> float:
-        with self._lock:
-            next_due = min((due.at for due in self._due.values() if not due.running), default=float("inf"))
-            stepping = any(due.running for due in self._due.values())
-        # A running step may ask for the next one at once, and only a short wait here lets it have it.
-        most = min(self._settings.poll, _STEPPING_POLL) if stepping else self._settings.poll
-        return min(most, max(0.01, next_due - self._clock.monotonic()))
+    def listen(self) -> float:
+        """Wait once for a nudge and pass it on; returns the seconds to pause, above 0 when there is no listening."""
+        try:
+            nudged = self._wakeups.wait(self._settings.service, self._settings.poll)
+        except Exception as error:  # the loop must survive whatever happens to its nudges
+            self._failed_listens += 1
+            if self._failed_listens == 1:
+                self._report("nudges_not_heard", error)
+            return self._backoff(self._failed_listens)
+        self._failed_listens = 0
+        if nudged is not None:
+            self._nudge(nudged)
+        return 0.0
+
+    def _run_schedule(self) -> None:
+        log.info("loop_started", owner=self._settings.owner)
+        while not self._stopping.is_set():
+            wait = self.tick()
+            with self._changed:
+                # What became due since the tick must not wait for the next one.
+                wait = min(wait, self._next_due() - self._clock.monotonic())
+                if wait > 0 and not self._stopping.is_set():
+                    self._changed.wait(wait)
+
+    def _run_listening(self) -> None:
+        while not self._stopping.is_set():
+            self._stopping.wait(self.listen())
+
+    def _next_due(self) -> float:
+        with self._changed:
+            return min([self._next_scan, *(due.at for due in self._due.values() if not due.running)])
 
     def _scan(self, now: float) -> None:
-        active = set(self._steps.active_ids())
+        try:
+            active = set(self._steps.active_ids())
+        except Exception as error:  # what is known already goes on
+            self._failed_scans += 1
+            self._meter.failed()
+            self._report("scan_failed", error)
+            self._next_scan = now + self._backoff(self._failed_scans)
+            return
+        self._failed_scans = 0
         self._next_scan = now + self._settings.scan
-        with self._lock:
+        with self._changed:
             for id in active - self._due.keys():
                 self._due[id] = _Due(now)
             for id in [id for id, due in self._due.items() if id not in active and not due.running]:
                 del self._due[id]
 
-    def _nudge(self, id: str, now: float) -> None:
-        with self._lock:
-            due = self._due.setdefault(id, _Due(now))
-            due.at = now
+    def _nudge(self, id: str) -> None:
+        if self._stopping.is_set():
+            # Too late for us: somebody else's.
+            self._wakeups.notify(self._settings.service, id)
+            return
+        with self._changed:
+            now = self._clock.monotonic()
+            self._due.setdefault(id, _Due(now)).at = now
+            self._changed.notify_all()
 
-    def _take_due(self, now: float) -> list[str]:
-        with self._lock:
-            ready = [id for id, due in self._due.items() if due.at <= now and not due.running]
-            for id in ready:
+    def _take_due(self, now: float) -> list[tuple[str, float]]:
+        with self._changed:
+            ready = [(id, due.at) for id, due in self._due.items() if due.at <= now and not due.running]
+            for id, _ in ready:
                 self._due[id].running = True
                 self._due[id].at = float("inf")
-        return ready
+        return sorted(ready, key=lambda each: each[1])
 
     def _guarded_step(self, id: str, due_at: float) -> None:
+        with self._changed:
+            self._at_work += 1
+            due = self._due[id]
         began = self._clock.monotonic()
+        failures = conflicts = 0
         try:
             wait = self._step_under_lease(id)
-            failures = 0
             self._meter.stepped(self._clock.monotonic() - began, began - due_at)
+        except Conflict as error:
+            conflicts = due.conflicts + 1
+            wait = min(self._settings.backoff_cap, self._settings.conflict_wait * 2.0 ** min(conflicts - 1, 20))
+            log.debug("step_conflicted", id=id, error=error.message, conflicts=conflicts)
         except Exception as error:  # one record's failing step must not hurt the others
-            failures = self._failures(id) + 1
-            wait = min(self._settings.backoff_cap, self._settings.backoff_base * 2 ** min(failures - 1, 10))
+            failures = due.failures + 1
+            wait = self._backoff(failures)
             self._meter.failed()
-            expected = isinstance(error, AsperathosError)
-            log.warning("step_failed", id=id, error=str(error), failures=failures, exc_info=not expected)
-        self._reschedule(id, began, wait, failures)
+            self._report("step_failed", error, id=id, failures=failures)
+        with self._changed:
+            self._at_work -= 1
+            due.running = False
+            due.failures = failures
+            due.conflicts = conflicts
+            # A failure waits from its end: the step may have spent longer than that on its way there.
+            since = self._clock.monotonic() if failures else began
+            due.at = min(due.at, since + max(0.0, wait))
+            self._changed.notify_all()
 
     def _step_under_lease(self, id: str) -> float:
         name = f"{self._settings.service}:{id}"
@@ -171,21 +232,18 @@ class Loop:
             return self._settings.backoff_base
         try:
             return self._steps.step(id)
-        except Conflict:
-            return 0.05
         finally:
+            self._release(name)
+
+    def _release(self, name: str) -> None:
+        try:
             self._leases.release(name, self._settings.owner)
+        except Unavailable as error:
+            # It runs out by itself, and what the step did or raised matters more.
+            log.debug("lease_not_released", lease=name, error=error.message)
 
-    def _failures(self, id: str) -> int:
-        with self._lock:
-            due = self._due.get(id)
-            return due.failures if due is not None else 0
+    def _backoff(self, failures: int) -> float:
+        return min(self._settings.backoff_cap, self._settings.backoff_base * 2.0 ** min(failures - 1, 20))
 
-    def _reschedule(self, id: str, began: float, wait: float, failures: int) -> None:
-        with self._lock:
-            due = self._due.get(id)
-            if due is None:
-                return
-            due.running = False
-            due.failures = failures
-            due.at = min(due.at, began + wait)
+    def _report(self, event: str, error: Exception, **fields: object) -> None:
+        log.warning(event, error=str(error), exc_info=not isinstance(error, AsperathosError), **fields)
