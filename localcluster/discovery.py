@@ -1,0 +1,84 @@
+"""Discovery documents, as data made from the resource table. Unaggregated: clients fall back to these by themselves."""
+
+from __future__ import annotations
+
+from localcluster.objects import Obj
+from localcluster.resources import ALL, ResourceType
+
+
+def api_versions() -> Obj:
+    """GET /api."""
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}],
+    }
+
+
+def groups() -> list[str]:
+    """The named groups."""
+    return sorted({kind.group for kind in ALL if kind.group})
+
+
+def api_group_list() -> Obj:
+    """GET /apis."""
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups()]}
+
+
+def api_group(name: str) -> Obj | None:
+    """GET /apis/<group>."""
+    if name not in groups():
+        return None
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+
+
+def api_resource_list(group: str, version: str) -> Obj | None:
+    """GET /api/v1 or /apis/<group>/<version>."""
+    kinds = [kind for kind in ALL if kind.group == group and kind.version == version]
+    if not kinds:
+        return None
+    resources: list[Obj] = []
+    for kind in kinds:
+        resources.append(_resource(kind))
+        resources += [_subresource(kind, name) for name in kind.subresources]
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": resources,
+    }
+
+
+def _group(name: str) -> Obj:
+    versions = sorted({kind.version for kind in ALL if kind.group == name})
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _resource(kind: ResourceType) -> Obj:
+    made: Obj = {
+        "name": kind.plural,
+        "singularName": kind.singular,
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": list(kind.verbs),
+    }
+    if kind.short_names:
+        made["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        made["categories"] = list(kind.categories)
+    return made
+
+
+def _subresource(kind: ResourceType, name: str) -> Obj:
+    verbs = {"log": ["get"], "eviction": ["create"], "finalize": ["update"]}.get(name, ["get", "patch", "update"])
+    made: Obj = {
+        "name": f"{kind.plural}/{name}",
+        "singularName": "",
+        "namespaced": kind.namespaced,
+        "kind": "Eviction" if name == "eviction" else kind.kind,
+        "verbs": verbs,
+    }
+    if name == "eviction":
+        made["group"], made["version"] = "policy", "v1"
+    return made

@@ -1,0 +1,496 @@
+"""The kubelet: makes containers follow their pods, and pods' statuses follow their containers.
+
+Level-triggered: ``sync`` compares a pod object with what is known of its containers and does what is missing; runtime
+events only update that knowledge. Called from one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from localcluster.addresses import AddressPool
+from localcluster.clock import Clock
+from localcluster.events import Recorder
+from localcluster.launch import Launch, NotStartable, PodDirs, VolumeFiles, build_launch, volumes_of
+from localcluster.log import Log
+from localcluster.objects import (
+    Obj,
+    clone,
+    dig,
+    finalizers_of,
+    format_time,
+    is_deleting,
+    is_terminal,
+    name_of,
+    namespace_of,
+    parse_time,
+    set_condition,
+    uid_of,
+)
+from localcluster.pod_lifecycle import (
+    CREATING,
+    ContainerRecord,
+    Running,
+    Terminated,
+    Waiting,
+    advance,
+    ended,
+    fresh_records,
+    pod_status,
+)
+from localcluster.resources import CONFIGMAPS, PODS, SECRETS
+from localcluster.runtime import (
+    ContainerStart,
+    Exited,
+    LogsDropped,
+    Runtime,
+    RuntimeEvent,
+    RuntimeLost,
+    Started,
+    StartFailed,
+)
+from localcluster.store import Store
+
+COMPONENT = "kubelet"
+HOST_IP = "127.0.0.1"
+_RETRY_SECONDS = 10.0
+_LOST_CODE = 137
+_LOST_REASON = "ContainerStatusUnknown"
+_LOST_MESSAGE = "The container could not be located when the pod was terminated"
+_KEPT_LOGS = 2
+
+
+@dataclass(frozen=True)
+class KubeletSettings:
+    """``start_delay`` seconds are added before a pod's first start; ``crash_base`` is CrashLoopBackOff's first wait."""
+
+    pods_dir: Path
+    logs_dir: Path
+    log_limit: int
+    base_env: Mapping[str, str]
+    start_delay: float = 0.0
+    crash_base: float = 10.0
+
+
+@dataclass
+class PodWorker:
+    """What the kubelet knows of one pod."""
+
+    uid: str
+    namespace: str
+    name: str
+    ip: str
+    records: tuple[ContainerRecord, ...]
+    ids: dict[str, str] = field(default_factory=dict)
+    stopping: bool = False
+    stop_grace: float | None = None
+    eviction: tuple[str, str] | None = None
+    prepared: bool = False
+    said: set[str] = field(default_factory=set)
+
+    def record(self, name: str) -> ContainerRecord:
+        """The record of a container."""
+        return next(item for item in self.records if item.name == name)
+
+    def put(self, record: ContainerRecord) -> None:
+        """Replace a container's record."""
+        self.records = tuple(record if item.name == record.name else item for item in self.records)
+
+
+class Kubelet:
+    """All pods of all nodes; there is one machine behind them."""
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        recorder: Recorder,
+        addresses: AddressPool,
+        clock: Clock,
+        log: Log,
+        settings: KubeletSettings,
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._recorder = recorder
+        self._addresses = addresses
+        self._clock = clock
+        self._log = log
+        self._settings = settings
+        self._workers: dict[str, PodWorker] = {}
+        self._uid_by_key: dict[tuple[str, str], str] = {}
+        self._finish_times: dict[str, float] = {}
+
+    def finish_time(self, uid: str) -> float | None:
+        """When the pod's last container ended, to the fraction of a second; None when not known."""
+        return self._finish_times.get(uid)
+
+    def waiting_pods(self) -> list[tuple[str, str]]:
+        """Pods with a container that could not be started yet; they may become startable when other objects change."""
+        return [
+            (worker.namespace, worker.name)
+            for worker in self._workers.values()
+            if any(isinstance(item.state, Waiting) for item in worker.records)
+        ]
+
+    def running_containers(self) -> int:
+        """How many containers run now."""
+        return sum(item.is_running for worker in self._workers.values() for item in worker.records)
+
+    def fail_lost_pods(self, reason: str, message: str) -> None:
+        """At start: pods that an earlier server ran are over; they end as lost to a disruption, not as failed work."""
+        for pod in self._store.list(PODS)[0]:
+            if dig(pod, "spec", "nodeName") and not is_terminal(pod):
+                self._lose(pod, reason, message)
+
+    def sync(self, namespace: str, name: str) -> float | None:
+        """Make one pod right; returns the seconds after which to look again, if any."""
+        pod = self._store.find(PODS, namespace, name)
+        known = self._uid_by_key.get((namespace, name))
+        if known is not None and (pod is None or uid_of(pod) != known):
+            self._abandon(known)
+        if pod is None:
+            return None
+        if is_terminal(pod) or not dig(pod, "spec", "nodeName"):
+            if is_deleting(pod):
+                self._let_go(pod)
+            return None
+        return self._sync_running(pod)
+
+    def handle(self, event: RuntimeEvent) -> list[tuple[str, str]]:
+        """Take note of a runtime event; returns the pods to sync."""
+        if isinstance(event, RuntimeLost):
+            return self._lose_everything()
+        uid, name, _ = event.id.split("/")
+        worker = self._workers.get(uid)
+        if worker is None or worker.ids.get(name) != event.id:
+            return []
+        record = worker.record(name)
+        if isinstance(event, Started):
+            worker.put(replace(record, state=Running(event.at)))
+            self._say(worker, "Normal", "Started", f"Started container {name}")
+        elif isinstance(event, StartFailed):
+            self._say(worker, "Warning", "Failed", f"Error: {event.message}")
+            worker.put(replace(record, state=Terminated(event.code, event.reason, event.message, event.at, event.at)))
+        elif isinstance(event, Exited):
+            since = record.state.since if isinstance(record.state, Running) and record.state.since else event.at
+            worker.put(replace(record, state=ended(event.code, since, event.at)))
+        elif isinstance(event, LogsDropped):
+            message = f"{event.bytes} bytes of the log of container {name} could not be written: {event.error}"
+            self._say(worker, "Warning", "LogsDropped", message)
+        return [(worker.namespace, worker.name)]
+
+    def stop_all(self, reason: str, message: str, grace_seconds: float) -> None:
+        """The server ends: stop every pod, saying that it was disrupted; ``sync`` writes down how each one ended."""
+        for worker in list(self._workers.values()):
+            worker.eviction = (reason, message)
+            worker.stopping = True
+            self._stop(worker, grace_seconds)
+            pod = self._store.find(PODS, worker.namespace, worker.name)
+            if pod is not None and uid_of(pod) == worker.uid and not is_terminal(pod):
+                self._mark_disrupted(pod, reason, message)
+
+    def is_idle(self) -> bool:
+        """Whether no container runs."""
+        return self.running_containers() == 0
+
+    def _sync_running(self, pod: Obj) -> float | None:
+        worker = self._worker(pod)
+        now = self._clock.now()
+        again = self._check_deadline(pod, worker, now)
+        deleting = is_deleting(pod)
+        if deleting or worker.eviction is not None:
+            worker.stopping = True
+            grace = dig(pod, "metadata", "deletionGracePeriodSeconds") if deleting else None
+            default = dig(pod, "spec", "terminationGracePeriodSeconds")
+            self._stop(worker, float(grace if grace is not None else default if default is not None else 30))
+        policy = str(dig(pod, "spec", "restartPolicy") or "Always")
+        step = advance(worker.records, policy, worker.stopping, now, self._settings.crash_base)
+        worker.records = step.records
+        if step.start:
+            again = _sooner(again, self._start(pod, worker, step.start))
+        if step.again_at is not None:
+            again = _sooner(again, max(0.0, step.again_at - now))
+        if step.finished:
+            self._finish(pod, worker)
+        else:
+            self._write_status(pod, worker, False)
+        return again
+
+    def _worker(self, pod: Obj) -> PodWorker:
+        uid = uid_of(pod)
+        worker = self._workers.get(uid)
+        if worker is None:
+            records = fresh_records(pod["spec"])
+            if self._settings.start_delay > 0:
+                until = self._clock.now() + self._settings.start_delay
+                records = tuple(replace(item, state=Waiting(CREATING, "", until)) for item in records)
+            worker = PodWorker(uid, namespace_of(pod), name_of(pod), self._addresses.take(uid), records)
+            self._workers[uid] = worker
+            self._uid_by_key[(worker.namespace, worker.name)] = uid
+        return worker
+
+    def _check_deadline(self, pod: Obj, worker: PodWorker, now: float) -> float | None:
+        limit = dig(pod, "spec", "activeDeadlineSeconds")
+        start = dig(pod, "status", "startTime")
+        if limit is None or start is None:
+            return float(limit) if limit is not None else None
+        left = parse_time(str(start)) + float(limit) - now
+        if left > 0:
+            return left
+        worker.eviction = worker.eviction or (
+            "DeadlineExceeded",
+            "Pod was active on the node longer than the specified deadline",
+        )
+        return None
+
+    def _start(self, pod: Obj, worker: PodWorker, names: tuple[str, ...]) -> float | None:
+        again: float | None = None
+        for name in names:
+            record = worker.record(name)
+            try:
+                launch, log_path = self._prepare(pod, worker, name)
+            except NotStartable as error:
+                worker.put(replace(record, state=Waiting(error.reason, error.message)))
+                reason = "FailedMount" if error.reason == CREATING else "Failed"
+                self._say(worker, "Warning", reason, f"Error: {error.message}")
+                again = _RETRY_SECONDS
+                continue
+            except OSError as error:
+                message = f"the pod's directory cannot be prepared: {error.strerror or error}"
+                worker.put(replace(record, state=Waiting("CreateContainerError", message)))
+                self._say(worker, "Warning", "Failed", f"Error: {message}")
+                again = _RETRY_SECONDS
+                continue
+            container_id = f"{worker.uid}/{name}/{record.restarts}"
+            worker.ids[name] = container_id
+            worker.put(replace(record, state=Running()))
+            self._say(worker, "Normal", "Created", f"Created container: {name}")
+            self._runtime.start(
+                ContainerStart(
+                    container_id,
+                    worker.uid,
+                    record.image,
+                    launch.argv,
+                    launch.env,
+                    launch.working_dir,
+                    log_path,
+                    self._settings.log_limit,
+                )
+            )
+        return again
+
+    def _prepare(self, pod: Obj, worker: PodWorker, name: str) -> tuple[Launch, Path]:
+        dirs = PodDirs(self._settings.pods_dir / worker.uid)
+        container = next(item for item in _all_containers(pod) if item.get("name") == name)
+
+        def config_map(namespace: str, wanted: str) -> Obj | None:
+            return self._store.find(CONFIGMAPS, namespace, wanted)
+
+        def secret(namespace: str, wanted: str) -> Obj | None:
+            return self._store.find(SECRETS, namespace, wanted)
+
+        volumes = volumes_of(pod, dirs, config_map, secret)
+        launch = build_launch(
+            pod, container, worker.ip, HOST_IP, dirs, volumes, self._settings.base_env, config_map, secret
+        )
+        if not worker.prepared:
+            self._prepare_dirs(dirs, volumes)
+            worker.prepared = True
+        for link, target in launch.links.items():
+            if not link.exists() and not link.is_symlink():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(target)
+        if not self._runtime.pulls_images:
+            image = container.get("image")
+            message = f'Image "{image}" is not pulled: the container\'s command runs as a process of this machine'
+            self._say(worker, "Normal", "ImageNotPulled", message)
+            if launch.links:
+                paths = ", ".join(sorted(str(mount.get("mountPath")) for mount in container.get("volumeMounts") or []))
+                message = f"Not really mounted: {paths}; see ASPERATHOS_VOLUME_* and the links in the working directory"
+                self._say(worker, "Warning", "VolumesNotMounted", message)
+        logs = self._settings.logs_dir / worker.uid / name
+        logs.mkdir(parents=True, exist_ok=True)
+        restarts = worker.record(name).restarts
+        for suffix in ("", ".1"):
+            (logs / f"{restarts - _KEPT_LOGS}.log{suffix}").unlink(missing_ok=True)
+        return launch, logs / f"{restarts}.log"
+
+    @staticmethod
+    def _prepare_dirs(dirs: PodDirs, volumes: Mapping[str, VolumeFiles]) -> None:
+        dirs.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        dirs.work.mkdir(exist_ok=True)
+        dirs.temporary.mkdir(exist_ok=True)
+        for volume in volumes.values():
+            if volume.create:
+                volume.path.mkdir(parents=True, exist_ok=True)
+            for name, data in (volume.files or {}).items():
+                path = volume.path / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                os.chmod(path, volume.modes.get(name, 0o644))
+
+    def _stop(self, worker: PodWorker, grace: float) -> None:
+        if worker.stop_grace is not None and worker.stop_grace <= grace:
+            return
+        first = worker.stop_grace is None
+        worker.stop_grace = grace
+        for record in worker.records:
+            if record.is_running:
+                if first:
+                    self._say(worker, "Normal", "Killing", f"Stopping container {record.name}")
+                self._runtime.stop(worker.ids[record.name], grace)
+
+    def _finish(self, pod: Obj, worker: PodWorker) -> None:
+        ends = [item.state.finished for item in worker.records if isinstance(item.state, Terminated)]
+        self._finish_times[worker.uid] = max(ends, default=self._clock.now())
+        worker.records = tuple(
+            replace(item, state=_never_ran(self._clock.now())) if isinstance(item.state, Waiting) else item
+            for item in worker.records
+        )
+        with self._store.transaction():
+            self._write_status(pod, worker, True)
+            current = self._store.find(PODS, worker.namespace, worker.name)
+            if current is not None and is_deleting(current):
+                self._let_go(current)
+        self._forget(worker)
+
+    def _write_status(self, pod: Obj, worker: PodWorker, finished: bool) -> None:
+        with self._store.transaction():
+            current = self._store.find(PODS, worker.namespace, worker.name)
+            if current is None or uid_of(current) != worker.uid:
+                return
+            ids = {name: f"process://{container_id}" for name, container_id in worker.ids.items()}
+            now = self._clock.now()
+            status = pod_status(current, worker.records, finished, worker.ip, HOST_IP, ids, now)
+            if finished and worker.eviction is not None:
+                status["reason"], status["message"] = worker.eviction
+                if worker.eviction[0] == "DeadlineExceeded":
+                    status["phase"] = "Failed"
+            if status == current.get("status"):
+                return
+            made = clone(current)
+            made["status"] = status
+            self._store.update(PODS, made)
+
+    def _let_go(self, pod: Obj) -> None:
+        """Nothing of the pod runs any more: it may leave as soon as its finalizers allow."""
+        with self._store.transaction():
+            marked = self._store.mark_deleted(PODS, pod, 0)
+            if not finalizers_of(marked):
+                self._store.remove(PODS, marked)
+
+    def _abandon(self, uid: str) -> None:
+        """The pod object is gone: end what still runs, and remove its files."""
+        worker = self._workers.pop(uid, None)
+        if worker is not None:
+            for record in worker.records:
+                if record.is_running:
+                    self._runtime.stop(worker.ids[record.name], 0.0)
+            self._addresses.give_back(uid)
+            self._uid_by_key.pop((worker.namespace, worker.name), None)
+        self._finish_times.pop(uid, None)
+        self.remove_files(uid)
+
+    def remove_files(self, uid: str) -> None:
+        """Remove a pod's directory and logs."""
+        shutil.rmtree(self._settings.pods_dir / uid, ignore_errors=True)
+        shutil.rmtree(self._settings.logs_dir / uid, ignore_errors=True)
+
+    def forget_pod(self, uid: str) -> None:
+        """The pod object was deleted."""
+        self._abandon(uid)
+
+    def _forget(self, worker: PodWorker) -> None:
+        """The pod ended: its logs stay until it is deleted, its directory goes."""
+        self._workers.pop(worker.uid, None)
+        self._uid_by_key.pop((worker.namespace, worker.name), None)
+        self._addresses.give_back(worker.uid)
+        shutil.rmtree(self._settings.pods_dir / worker.uid, ignore_errors=True)
+
+    def _lose_everything(self) -> list[tuple[str, str]]:
+        """The runtime died: every container with it."""
+        lost = []
+        now = self._clock.now()
+        for worker in self._workers.values():
+            if not any(item.is_running for item in worker.records):
+                continue
+            for record in worker.records:
+                if record.is_running:
+                    since = record.state.since if isinstance(record.state, Running) else now
+                    worker.put(
+                        replace(record, state=Terminated(_LOST_CODE, _LOST_REASON, _LOST_MESSAGE, since or now, now))
+                    )
+            worker.eviction = ("NodeLost", "the node agent died")
+            worker.stopping = True
+            pod = self._store.find(PODS, worker.namespace, worker.name)
+            if pod is not None and uid_of(pod) == worker.uid:
+                self._mark_disrupted(pod, *worker.eviction)
+            lost.append((worker.namespace, worker.name))
+        return lost
+
+    def _mark_disrupted(self, pod: Obj, reason: str, message: str) -> None:
+        made = clone(pod)
+        status = made.setdefault("status", {})
+        known = status.get("conditions") or []
+        status["conditions"] = set_condition(known, "DisruptionTarget", "True", reason, message, self._clock.now())
+        self._store.update(PODS, made)
+
+    def _lose(self, pod: Obj, reason: str, message: str) -> None:
+        now = self._clock.now()
+        made = clone(pod)
+        status = made.setdefault("status", {})
+        conditions = set_condition(status.get("conditions") or [], "DisruptionTarget", "True", reason, message, now)
+        for kind in ("Ready", "ContainersReady"):
+            conditions = set_condition(conditions, kind, "False", "PodFailed", "", now)
+        status.update(phase="Failed", reason=reason, message=message, conditions=conditions)
+        for item in status.get("containerStatuses") or []:
+            if "terminated" in (item.get("state") or {}):
+                continue
+            since = dig(item, "state", "running", "startedAt")
+            item["state"] = {
+                "terminated": {
+                    "exitCode": _LOST_CODE,
+                    "reason": _LOST_REASON,
+                    "message": _LOST_MESSAGE,
+                    "startedAt": since,
+                    "finishedAt": format_time(now),
+                }
+            }
+            item["ready"] = item["started"] = False
+        self._finish_times[uid_of(pod)] = now
+        with self._store.transaction():
+            lost = self._store.update(PODS, made)
+            self._recorder.record(lost, "Warning", reason, message, COMPONENT)
+            if is_deleting(lost):
+                self._let_go(lost)
+        shutil.rmtree(self._settings.pods_dir / uid_of(pod), ignore_errors=True)
+        self._log.warning("pod_lost", namespace=namespace_of(pod), pod=name_of(pod), reason=reason)
+
+    def _say(self, worker: PodWorker, kind: str, reason: str, message: str) -> None:
+        if reason in ("ImageNotPulled", "VolumesNotMounted"):
+            if reason in worker.said:
+                return
+            worker.said.add(reason)
+        pod = self._store.find(PODS, worker.namespace, worker.name)
+        if pod is not None and uid_of(pod) == worker.uid:
+            self._recorder.record(pod, kind, reason, message, COMPONENT)
+
+
+def _all_containers(pod: Obj) -> list[Obj]:
+    spec = pod.get("spec") or {}
+    return [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+
+
+def _never_ran(now: float) -> Terminated:
+    return Terminated(_LOST_CODE, _LOST_REASON, "The container was never started", now, now)
+
+
+def _sooner(left: float | None, right: float | None) -> float | None:
+    if left is None or right is None:
+        return left if right is None else right
+    return min(left, right)

@@ -1,0 +1,199 @@
+"""Composition: builds the cluster from settings, runs it until a signal, ends it cleanly."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import threading
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from localcluster import kubeconfig
+from localcluster.addresses import AddressPool
+from localcluster.api import Api
+from localcluster.clock import Clock, SystemClock
+from localcluster.cluster import ControlPlane
+from localcluster.defaults import apply_defaults
+from localcluster.errors import ConfigError, LocalClusterError
+from localcluster.events import Recorder
+from localcluster.garbage import GarbageCollector
+from localcluster.http_server import HttpServer
+from localcluster.job_controller import JobController
+from localcluster.jobs import BackoffSettings
+from localcluster.kubelet import Kubelet, KubeletSettings
+from localcluster.log import JsonLog, Log
+from localcluster.nodes import ensure_nodes
+from localcluster.objects import new_uid, uid_of
+from localcluster.resources import NAMESPACES, PODS
+from localcluster.runtime import RuntimeEvent
+from localcluster.runtime.process import ProcessRuntime
+from localcluster.scheduling import PodScheduler
+from localcluster.settings import Settings, parse_settings, pod_environment
+from localcluster.store import Change, Store
+from localcluster.tls import ensure_identity
+
+_NAMESPACES = ("default", "kube-system")
+_RESTARTED = ("NodeLost", "localcluster restarted")
+_SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
+_HTTP_STOP_SECONDS = 1.0
+
+
+class LocalCluster:
+    """A running cluster. ``url`` and the kubeconfig are valid once the constructor returned."""
+
+    def __init__(self, settings: Settings, clock: Clock, log: Log) -> None:
+        """Take the state directory, bring back its objects, start serving; raises ConfigError."""
+        self._settings = settings
+        self._log = log
+        self._lock_fd = _take_state_dir(settings.state_dir)
+        self._plane: ControlPlane | None = None
+        self._store = Store(settings.state_dir / "state.db", clock, self._on_change)
+        state_id = self._store.fact("state-id", new_uid())
+        token = self._store.fact("token", secrets.token_urlsafe(32))
+        # The runtime comes first: it kills what an earlier server left running.
+        self._runtime = ProcessRuntime(state_id, self._on_runtime_event, clock, log)
+        recorder = Recorder(self._store, clock, log)
+        kubelet = Kubelet(
+            self._store,
+            self._runtime,
+            recorder,
+            AddressPool(zlib.crc32(state_id.encode())),
+            clock,
+            log,
+            KubeletSettings(
+                pods_dir=settings.state_dir / "pods",
+                logs_dir=settings.state_dir / "logs",
+                log_limit=settings.log_limit,
+                base_env=pod_environment(),
+                start_delay=settings.start_delay,
+                crash_base=settings.backoff_base,
+            ),
+        )
+        self._prepare_objects(clock)
+        kubelet.fail_lost_pods(*_RESTARTED)
+        self._remove_orphan_files()
+        backoff = BackoffSettings(settings.backoff_base, settings.backoff_cap)
+        self._plane = ControlPlane(
+            self._store,
+            kubelet,
+            JobController(self._store, recorder, clock, backoff, kubelet.finish_time),
+            PodScheduler(self._store, recorder, clock),
+            GarbageCollector(self._store),
+            recorder,
+            clock,
+            log,
+        )
+        self._plane.start()
+        api = Api(self._store, clock, settings.state_dir / "logs", self._checks)
+        listener = _listen(settings)
+        self.port = int(listener.getsockname()[1])
+        host = socket.gethostname() if settings.bind in ("0.0.0.0", "::") else settings.bind
+        self.url = f"https://{f'[{host}]' if ':' in host else host}:{self.port}"
+        hosts = {"127.0.0.1", "::1", "localhost", socket.gethostname(), host}
+        identity = ensure_identity(settings.state_dir / "tls", tuple(hosts))
+        kubeconfig.write_private(
+            settings.kubeconfig, kubeconfig.render(self.url, identity.authority.read_bytes(), token)
+        )
+        self._http = HttpServer(api, listener, identity.context(), token, settings.max_connections, log)
+        self._http.start()
+        log.info("ready", url=self.url, kubeconfig=str(settings.kubeconfig), state_dir=str(settings.state_dir))
+
+    @property
+    def agent_pid(self) -> int:
+        """The node agent's process id."""
+        return self._runtime.agent_pid
+
+    def stop(self) -> None:
+        """End pods, streams and threads; the state stays on disk."""
+        self._log.info("stopping")
+        if self._plane is not None:
+            self._plane.stop(self._settings.shutdown_grace, *_SHUTDOWN)
+        self._runtime.close(0.0)
+        self._http.stop(_HTTP_STOP_SECONDS)
+        self._store.close()
+        os.close(self._lock_fd)
+        self._log.info("stopped")
+
+    def _on_change(self, change: Change) -> None:
+        if self._plane is not None:
+            self._plane.on_change(change)
+
+    def _on_runtime_event(self, event: RuntimeEvent) -> None:
+        if self._plane is not None:
+            self._plane.on_runtime_event(event)
+
+    def _checks(self) -> list[tuple[str, bool]]:
+        return [("control-loop", self._plane is not None and self._plane.is_alive)]
+
+    def _prepare_objects(self, clock: Clock) -> None:
+        with self._store.transaction():
+            for name in _NAMESPACES:
+                if self._store.find(NAMESPACES, "", name) is None:
+                    self._store.create(NAMESPACES, apply_defaults(NAMESPACES, {"metadata": {"name": name}}))
+            ensure_nodes(self._store, self._settings, clock.now(), "process")
+
+    def _remove_orphan_files(self) -> None:
+        known = {uid_of(pod) for pod in self._store.list(PODS)[0]}
+        for directory in (self._settings.state_dir / "pods", self._settings.state_dir / "logs"):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            for entry in directory.iterdir():
+                if entry.name not in known:
+                    shutil.rmtree(entry, ignore_errors=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT; exit code 0 after a clean stop, 2 when it cannot start."""
+    clock = SystemClock()
+    stop = threading.Event()
+    try:
+        settings = parse_settings(argv)
+        log = JsonLog(clock, settings.log_level)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: stop.set())
+        cluster = LocalCluster(settings, clock, log)
+    except ConfigError as error:
+        print(f"localcluster: {error}", file=sys.stderr)
+        return 2
+    stop.wait()
+    try:
+        cluster.stop()
+    except LocalClusterError as error:
+        log.error("stop_failed", error=str(error))
+        return 1
+    return 0
+
+
+def _take_state_dir(directory: Path) -> int:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"the state directory {directory} cannot be used: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise ConfigError(f"the state directory {directory} is in use by process {holder}") from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.bind else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.bind, settings.port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen on {settings.bind} port {settings.port}: {error.strerror}") from error
+    return listener
