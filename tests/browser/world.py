@@ -1,0 +1,156 @@
+"""A world for the visualizer to look at: strict doubles of the other services, and a real visualizer process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+from flask import Flask, Response, jsonify
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from common.domain.events import Event
+from common.http.contracts import MonitoringView, ScalingView
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
+
+
+class World:
+    """What manager, controller and monitor answer. Only routes that exist answer; ``strays`` keeps all others asked.
+
+    ``away`` holds the names of services that answer 503.
+    """
+
+    def __init__(self) -> None:
+        self.submissions: dict[str, dict[str, Any]] = {}
+        self.events: dict[str, list[Event]] = {}
+        self.errors: dict[str, list[str]] = {}
+        self.scaling: dict[str, ScalingView] = {}
+        self.monitoring: dict[str, MonitoringView] = {}
+        self.away: set[str] = set()
+        self.strays: list[str] = []
+        self.calls: list[str] = []
+        self._server = make_server("127.0.0.1", 0, self._app(), threaded=True, request_handler=_QuietHandler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join(10)
+        self._server.server_close()
+
+    def _app(self) -> Flask:
+        app = Flask("world", static_folder=None)
+
+        def answer(service: str, path: str, value: Any) -> tuple[Response, int]:
+            self.calls.append(path)
+            if service in self.away:
+                return jsonify({"error_code": 503, "error_name": "SERVICE_UNAVAILABLE", "error_message": "away"}), 503
+            if value is None:
+                return jsonify({"error_code": 404, "error_name": "NOT_FOUND", "error_message": "unknown"}), 404
+            return jsonify(value), 200
+
+        @app.get("/submissions")
+        def submissions() -> tuple[Response, int]:
+            return answer("manager", "/submissions", dict(self.submissions))
+
+        @app.get("/submissions/<id>")
+        def submission(id: str) -> tuple[Response, int]:
+            return answer("manager", f"/submissions/{id}", self.submissions.get(id))
+
+        @app.get("/submissions/<id>/events")
+        def events(id: str) -> tuple[Response, int]:
+            told = [event.model_dump(mode="json") for event in self.events.get(id, [])]
+            return answer("manager", f"/submissions/{id}/events", told if id in self.submissions else None)
+
+        @app.get("/submissions/<id>/errors")
+        def errors(id: str) -> tuple[Response, int]:
+            known = id in self.submissions
+            return answer("manager", f"/submissions/{id}/errors", self.errors.get(id, []) if known else None)
+
+        @app.get("/scaling/<id>")
+        def scaling(id: str) -> tuple[Response, int]:
+            view = self.scaling.get(id)
+            return answer("controller", f"/scaling/{id}", None if view is None else view.model_dump(mode="json"))
+
+        @app.get("/monitoring/<id>")
+        def monitoring(id: str) -> tuple[Response, int]:
+            view = self.monitoring.get(id)
+            return answer("monitor", f"/monitoring/{id}", None if view is None else view.model_dump(mode="json"))
+
+        @app.errorhandler(404)
+        @app.errorhandler(405)
+        def stray(error: Any) -> tuple[Response, int]:
+            from flask import request
+
+            self.strays.append(f"{request.method} {request.path}")
+            return jsonify({"error_code": 500, "error_name": "STRAY", "error_message": "no such route"}), 500
+
+        return app
+
+
+class VisualizerProcess:
+    """``python -m visualizer`` on a port of its own, in front of a world and a Redis."""
+
+    def __init__(self, port: int, world_url: str, redis_url: str, log: Path, **settings: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._environment = {
+            **os.environ,
+            "ASPERATHOS_REDIS_URL": redis_url,
+            "ASPERATHOS_MANAGER_URL": world_url,
+            "ASPERATHOS_CONTROLLER_URL": world_url,
+            "ASPERATHOS_MONITOR_URL": world_url,
+            "ASPERATHOS_VISUALIZER_URL": self.url,
+            "ASPERATHOS_PAGE_REFRESH": "0.2",
+            **{f"ASPERATHOS_{name.upper()}": value for name, value in settings.items()},
+        }
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "visualizer", "--port", str(self._port)],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                cwd=Path(__file__).parents[2],
+            )
+        end = time.monotonic() + 30
+        while True:
+            try:
+                if requests.get(f"{self.url}/readyz", timeout=2).ok:
+                    return
+            except requests.RequestException:
+                pass
+            if time.monotonic() > end or self._process.poll() is not None:
+                raise RuntimeError(f"the visualizer did not start: {self.log.read_text()}")
+            time.sleep(0.05)
+
+    def terminate(self, within: float = 15.0) -> tuple[int, float]:
+        """SIGTERM; the exit code and how long it took in seconds."""
+        assert self._process is not None
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(within)
+        return code, time.monotonic() - began
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.terminate()

@@ -1,0 +1,211 @@
+"""The visualizer's routes: boards for the other services, pages and their data for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask, Response, jsonify, render_template, request, send_from_directory
+from pydantic import Field
+from werkzeug.exceptions import NotFound as NoSuchRoute
+
+from common.domain.errors import BadRequest, Fault, NotFound
+from common.http.app import error_response, require_service_token
+from common.http.body import read_contract
+from common.http.contracts import VisualizingRequest
+from visualizer.documents import Changes, ListDocument, SubmissionDocument, fingerprint
+from visualizer.series import latest
+from visualizer.service import BoardService, Watching
+from visualizer.streams import Message, Streams
+
+_STATIC = Path(__file__).parent / "static"
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What the pages are made from."""
+
+    watching: Watching
+    streams: Streams
+
+
+class NamedRequest(VisualizingRequest):
+    """POST /visualizing: the id is in the body, as ``app_id`` or ``id``."""
+
+    app_id: str = Field(default="", max_length=64)
+    id: str = Field(default="", max_length=64)
+
+
+def register(app: Flask, boards: BoardService, pages: Pages, token: str) -> None:
+    """Add all routes to the app."""
+    _register_boards(app, boards, token)
+    _register_pages(app, pages.watching)
+    _register_data(app, pages)
+
+
+def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
+    check = require_service_token(token)
+
+    @app.before_request
+    def protect() -> None:
+        if request.path.startswith("/visualizing") and request.method not in ("GET", "HEAD", "OPTIONS"):
+            check()
+
+    @app.post("/visualizing")
+    def show_named() -> tuple[Response, int]:
+        body = read_contract(request, NamedRequest)
+        id = body.app_id or body.id
+        if not id:
+            raise BadRequest("invalid body: app_id: is required", [Fault("app_id", "is required")])
+        return jsonify(boards.show(id, body).model_dump(mode="json")), 202
+
+    @app.post("/visualizing/<id>")
+    def show(id: str) -> tuple[Response, int]:
+        return jsonify(boards.show(id, read_contract(request, VisualizingRequest)).model_dump(mode="json")), 202
+
+    @app.put("/visualizing/<id>/stop")
+    def stop(id: str) -> tuple[str, int]:
+        boards.stop(id)
+        return "", 204
+
+    @app.get("/visualizing/<id>")
+    def view(id: str) -> Response:
+        return jsonify(boards.view(id).model_dump(mode="json"))
+
+    @app.get("/visualizing")
+    def views() -> Response:
+        return jsonify({id: view.model_dump(mode="json") for id, view in boards.views().items()})
+
+
+def _register_pages(app: Flask, watching: Watching) -> None:
+    @app.get("/")
+    @app.get("/submissions")
+    def overview() -> Response:
+        return _page("list.html")
+
+    @app.get("/submissions/<id>")
+    def one(id: str) -> Response:
+        try:
+            document = watching.submission(id)
+        except (NotFound, BadRequest):
+            return _page("missing.html", 404, what=f"There is no submission {id}.")
+        return _page("submission.html", id=id, name=document.row.name or id)
+
+    @app.get("/favicon.ico")
+    def favicon() -> Response:
+        return send_from_directory(_STATIC, "favicon.svg", mimetype="image/svg+xml", max_age=86400)
+
+    @app.get("/static/<path:name>")
+    def static(name: str) -> Response:
+        answer = send_from_directory(_STATIC, name, conditional=True)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+    @app.errorhandler(NoSuchRoute)
+    def missing(error: NoSuchRoute) -> Response:
+        if request.method == "GET" and request.accept_mimetypes.best == "text/html":
+            return _page("missing.html", 404, what="There is no such page.")
+        return error_response(404, "NOT_FOUND", error.description or "there is nothing here")
+
+
+def _register_data(app: Flask, pages: Pages) -> None:
+    watching = pages.watching
+
+    @app.get("/api/submissions")
+    def submissions() -> Response:
+        return _document(watching.listing())
+
+    @app.get("/api/submissions/<id>")
+    def submission(id: str) -> Response:
+        return _document(watching.submission(id))
+
+    @app.get("/api/submissions/<id>/series")
+    def series(id: str) -> Response:
+        return jsonify(watching.series(id, _since()).parts())
+
+    @app.get("/api/stream/submissions")
+    def stream_submissions() -> Response:
+        return _stream(pages.streams, _list_look(watching))
+
+    @app.get("/api/stream/submissions/<id>")
+    def stream_submission(id: str) -> Response:
+        watching.submission(id)
+        return _stream(pages.streams, _submission_look(watching, id, _since()))
+
+
+def _list_look(watching: Watching) -> Callable[[], Iterable[Message]]:
+    changes = Changes()
+
+    def look() -> Iterable[Message]:
+        changed = changes.of(watching.listing().parts())
+        return [Message("list", changed)] if changed else []
+
+    return look
+
+
+def _submission_look(watching: Watching, id: str, since: float) -> Callable[[], Iterable[Message]]:
+    changes = Changes()
+    problems = Changes()
+    reached = since
+
+    def look() -> Iterable[Message]:
+        nonlocal reached
+        try:
+            changed = changes.of(watching.submission(id).parts())
+        except NotFound:
+            yield Message("gone", {}, last=True)
+            return
+        if changed:
+            yield Message("submission", changed)
+        fresh = watching.series(id, reached)
+        newest = latest(fresh.series, reached)
+        if newest > reached or problems.of({"problem": fresh.problem}):
+            reached = newest
+            yield Message("series", fresh.parts(), id=repr(reached))
+
+    return look
+
+
+def _stream(streams: Streams, look: Callable[[], Iterable[Message]]) -> Response:
+    place = streams.enter()
+    response = Response(streams.live(look), mimetype="text/event-stream")
+    response.call_on_close(place.leave)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _document(document: ListDocument | SubmissionDocument) -> Response:
+    parts = document.parts()
+    response = jsonify(parts)
+    response.set_etag(fingerprint(parts))
+    response.headers["Cache-Control"] = "no-cache"
+    response.make_conditional(request)
+    return response
+
+
+def _page(template: str, status: int = 200, **values: str) -> Response:
+    return Response(render_template(template, **values), status=status, mimetype="text/html", headers=_PAGE_HEADERS)
+
+
+def _since() -> float:
+    """The moment (Unix seconds) the browser has its points up to; after a broken connection it says so itself."""
+    text = request.headers.get("Last-Event-ID") or request.args.get("since") or "0"
+    try:
+        since = float(text)
+    except ValueError:
+        since = math.nan
+    if not math.isfinite(since) or since < 0:
+        raise BadRequest("since must be a moment in Unix seconds", [Fault("since", "must be Unix seconds")])
+    return since
