@@ -210,6 +210,9 @@ class Dashboard(Strict):
     datasource: Text | None = Field(default=None, description="Where the dashboard reads its series.")
     theme: Literal["light", "dark"] | None = Field(default=None, description="light or dark; the reader's when absent.")
 
+    def __bool__(self) -> bool:
+        return self.enabled
+
 
 def _within(request: str | None, limit: str | None) -> bool:
     return request is None or limit is None or parse_quantity(request) <= parse_quantity(limit)

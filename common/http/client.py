@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from common.domain.errors import AsperathosError, BadRequest, Conflict, NotFound, Unavailable
+from common.domain.errors import AsperathosError, BadRequest, Conflict, Fault, NotFound, Unavailable
 
 M = TypeVar("M", bound=BaseModel)
 _BY_STATUS: dict[int, type[AsperathosError]] = {400: BadRequest, 404: NotFound, 409: Conflict}
@@ -72,7 +72,7 @@ class ServiceClient:
             raise Unavailable(f"{self._base} does not answer: {type(error).__name__}") from error
         if response.status_code >= 400:
             raise _BY_STATUS.get(response.status_code, Unavailable)(
-                f"{method} {self._base}{path} answered {response.status_code}: {_message(response)}"
+                f"{method} {self._base}{path} answered {response.status_code}: {_message(response)}", _faults(response)
             )
         if not response.content:
             return None
@@ -87,3 +87,11 @@ def _message(response: requests.Response) -> str:
         return str(response.json()["error_message"])
     except (requests.JSONDecodeError, KeyError, TypeError):
         return response.text[:200]
+
+
+def _faults(response: requests.Response) -> list[Fault]:
+    """What the error envelope lists, as far as it is one."""
+    try:
+        return [Fault(str(detail["field"]), str(detail["problem"])) for detail in response.json()["details"]]
+    except (requests.JSONDecodeError, KeyError, TypeError):
+        return []

@@ -1,0 +1,116 @@
+"""What must be known of the world before a submission is accepted: can its workload be read, are its parts there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from asperathos_worker.errors import BadTemplate
+from asperathos_worker.template import parse_template
+
+from common.domain.errors import BadRequest, Fault, NotFound, Unavailable, WorkloadError
+from common.domain.parsing import nearest
+from common.domain.submission import SubmissionSpec
+from common.http.client import ServiceClient
+from common.http.contracts import LawRequest
+from common.plugins import PluginInfo, list_plugins
+from manager.workload import Sources, WorkloadSettings, check_workload, installed_sources
+
+_BUILT_IN_VISUALIZERS = ("builtin",)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What speaks against accepting a submission, and what its user should know."""
+
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Laws(Protocol):
+    """Who knows the laws and their settings."""
+
+    def validate(self, request: LawRequest) -> None:
+        """Raises BadRequest with every fault, Unavailable when nobody answers."""
+
+
+class RestLaws:
+    """The controller. Implements Laws."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    def validate(self, request: LawRequest) -> None:
+        self._client.post("/scaling/validate", request)
+
+
+class Admission:
+    """The checks. Each is bounded in time; a service that does not answer is a warning, never a refusal."""
+
+    def __init__(
+        self,
+        settings: WorkloadSettings,
+        laws: Laws,
+        plugins: Callable[[], Sequence[PluginInfo]] = list_plugins,
+        sources: Sources = installed_sources,
+    ) -> None:
+        self._settings = settings
+        self._laws = laws
+        self._plugins = plugins
+        self._sources = sources
+
+    def examine(self, spec: SubmissionSpec) -> Findings:
+        """Everything that speaks against the specification, by native path."""
+        law_faults, warnings = self._law(spec)
+        faults = [*_template(spec), *law_faults, *self._plugin_names(spec), *self._workload(spec)]
+        return Findings(tuple(faults), tuple(warnings))
+
+    def _law(self, spec: SubmissionSpec) -> tuple[Sequence[Fault], list[str]]:
+        try:
+            self._laws.validate(LawRequest(law=spec.law, settings=spec.control.settings))
+        except BadRequest as error:
+            return error.faults or (Fault("control", error.message),), []
+        except (Unavailable, NotFound) as error:
+            return (), [f"control: the law and its settings could not be checked: {error.message}"]
+        return (), []
+
+    def _plugin_names(self, spec: SubmissionSpec) -> list[Fault]:
+        infos = self._plugins()
+        monitors = [info.name for info in infos if info.component == "monitor" and not info.problem]
+        visualizers = [info.name for info in infos if info.component == "visualizer" and not info.problem]
+        faults: list[Fault] = []
+        # Run from a source tree that is not installed, there are no entry points to know monitors by.
+        if monitors and spec.monitoring.plugin not in monitors:
+            faults.append(Fault("monitoring.plugin", _unknown("monitor", spec.monitoring.plugin, monitors)))
+        known = [*_BUILT_IN_VISUALIZERS, *visualizers]
+        if spec.dashboard.enabled and spec.dashboard.plugin not in known:
+            faults.append(Fault("dashboard.plugin", _unknown("visualizer", spec.dashboard.plugin, known)))
+        return faults
+
+    def _workload(self, spec: SubmissionSpec) -> list[Fault]:
+        try:
+            check_workload(spec.workload, self._settings, self._sources)
+        except WorkloadError as error:
+            origin = next(
+                name for name in ("url", "glob", "source") if spec.workload and getattr(spec.workload, name) is not None
+            )
+            return [Fault(f"workload.{origin}", error.message)]
+        return []
+
+
+def _template(spec: SubmissionSpec) -> list[Fault]:
+    if spec.run is None:
+        return []
+    try:
+        parse_template(spec.run)
+    except BadTemplate as error:
+        return [Fault("run", str(error))]
+    return []
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    near = nearest(name, known)
+    if near is not None:
+        return f"no {what} named {name!r} is installed; did you mean {near}?"
+    return f"no {what} named {name!r} is installed; there is {', '.join(sorted(known))}"

@@ -1,0 +1,273 @@
+"""The manager's routes: parse, ask the service, answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from asperathos_worker.queue.records import ItemResult, NewItem
+from flask import Flask, Response, jsonify, request
+
+from common.domain.errors import BadRequest, Fault
+from common.domain.parsing import listed, plain_faults
+from common.domain.states import Intent, State
+from common.http.body import read_document, read_optional_document
+from common.plugins import list_plugins
+from manager.reports import Reports
+from manager.service import Accepted, ManagerService, Request, Selection
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ITEM_ID = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+_SWITCH = {"": True, "true": True, "1": True, "false": False, "0": False}
+_MOST_RESULTS = 10_000
+_MOST_IDS = 1000
+_MOST_EVENTS = 5000
+_MOST_LISTED = 100_000
+_BATCH = 1000
+_Problem = tuple[tuple[str, ...], str]
+"""Where in an item, and what is wrong there."""
+
+
+def register(app: Flask, service: ManagerService, reports: Reports, max_item: int, cors_origin: str = "") -> None:
+    """Add the routes to the app. ``max_item`` is the largest item in bytes, ``cors_origin`` whose pages may call."""
+    _register_submissions(app, service)
+    _register_submission(app, service)
+    _register_reports(app, reports)
+    _register_items(app, service, reports, max_item)
+    _register_installation(app, reports)
+    if cors_origin:
+        _register_cors(app, cors_origin)
+
+
+def _register_submissions(app: Flask, service: ManagerService) -> None:
+    @app.post("/submissions")
+    def submit() -> tuple[Response, int]:
+        if "dry_run" in request.args:
+            raise _bad_parameter("dry_run", "is not offered by this version")
+        accepted = service.submit(Request(read_document(request), _idempotency_key(), _digest()))
+        return _accepted(accepted)
+
+    @app.get("/submissions")
+    def listing() -> Response:
+        limit = _whole("limit", -1, -1, _MOST_LISTED)
+        return jsonify(service.listing(Selection(_states(), request.args.get("name"), None if limit < 0 else limit)))
+
+    @app.delete("/submissions")
+    def delete_ended() -> tuple[str, int]:
+        _ignored_body()
+        service.delete_ended()
+        return "", 204
+
+
+def _register_submission(app: Flask, service: ManagerService) -> None:
+    @app.get("/submissions/<id>")
+    def status(id: str) -> Response:
+        return jsonify(service.status(id, with_spec=_switch("spec")))
+
+    @app.delete("/submissions/<id>")
+    def delete(id: str) -> tuple[str, int]:
+        _ignored_body()
+        service.delete(id)
+        return "", 204
+
+    @app.put("/submissions/<id>/stop")
+    def stop(id: str) -> tuple[str, int]:
+        _ignored_body()
+        service.end(id, Intent.STOP)
+        return "", 204
+
+    @app.put("/submissions/<id>/terminate")
+    def terminate(id: str) -> tuple[str, int]:
+        _ignored_body()
+        service.end(id, Intent.TERMINATE)
+        return "", 204
+
+    @app.get("/submissions/<id>/forecast")
+    def forecast(id: str) -> Response:
+        return jsonify(service.forecast(id))
+
+    @app.post("/submissions/<id>/retry")
+    def retry(id: str) -> tuple[Response, int]:
+        _ignored_body()
+        return _accepted(service.retry(id))
+
+
+def _register_reports(app: Flask, reports: Reports) -> None:
+    @app.get("/submissions/<id>/log")
+    def log(id: str) -> Response:
+        return jsonify(reports.log(id, request.args.get("pod")))
+
+    @app.get("/submissions/<id>/report")
+    def report(id: str) -> Response:
+        return jsonify(reports.report(id))
+
+    @app.get("/submissions/<id>/errors")
+    def errors(id: str) -> Response:
+        return jsonify(reports.errors(id))
+
+    @app.get("/submissions/<id>/results")
+    def results(id: str) -> Response:
+        form = request.args.get("format", "json")
+        if form == "jsonl":
+            return Response(_lines(reports.all_results(id)), mimetype="application/jsonl")
+        if form != "json":
+            raise _bad_parameter("format", "must be json or jsonl")
+        page = reports.results(id, _whole("cursor", 0, 0, 2**53), _whole("count", 1000, 1, _MOST_RESULTS))
+        return jsonify(
+            {"results": [asdict(result) for result in page.results], "cursor": page.cursor, "more": page.more}
+        )
+
+    @app.get("/submissions/<id>/events")
+    def events(id: str) -> Response:
+        return jsonify(reports.events(id, _whole("count", 1000, 1, _MOST_EVENTS)))
+
+    @app.get("/submissions/<id>/visualizer")
+    def visualizer(id: str) -> Response:
+        return jsonify(reports.visualizer(id))
+
+
+def _register_items(app: Flask, service: ManagerService, reports: Reports, max_item: int) -> None:
+    @app.get("/submissions/<id>/items")
+    def items(id: str) -> Response:
+        ids = [one for many in request.args.getlist("ids") for one in many.split(",") if one]
+        ids += request.args.getlist("id")
+        if len(ids) > _MOST_IDS:
+            raise _bad_parameter("ids", f"must be at most {_MOST_IDS}")
+        return jsonify(reports.items(id, ids))
+
+    @app.post("/submissions/<id>/items")
+    def add(id: str) -> tuple[Response, int]:
+        service.find(id)
+        given = _new_items(read_document(request), max_item)
+        added = sum(service.add_items(id, given[start : start + _BATCH]) for start in range(0, len(given), _BATCH))
+        return jsonify({"added": added}), 202
+
+
+def _register_installation(app: Flask, reports: Reports) -> None:
+    @app.get("/nodes")
+    def nodes() -> Response:
+        return jsonify(reports.nodes())
+
+    @app.get("/plugins")
+    def plugins() -> Response:
+        return jsonify({"plugins": [asdict(info) for info in list_plugins()]})
+
+
+def _register_cors(app: Flask, origin: str) -> None:
+    @app.after_request
+    def allow(response: Response) -> Response:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "X-Request-Id"
+        if origin != "*":
+            response.headers.add("Vary", "Origin")
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
+            response.headers["Access-Control-Allow-Headers"] = "Content-Type, Idempotency-Key, X-Request-Id"
+        return response
+
+
+def _accepted(accepted: Accepted) -> tuple[Response, int]:
+    response = jsonify({"job_id": accepted.id, "warnings": list(accepted.warnings)})
+    response.headers["Location"] = f"/submissions/{accepted.id}"
+    return response, 202
+
+
+def _idempotency_key() -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if key and not _KEY.fullmatch(key):
+        problem = "must be 1 to 255 printable ASCII characters without spaces"
+        raise BadRequest(f"Idempotency-Key {problem}", [Fault("Idempotency-Key", problem)])
+    return key
+
+
+def _digest() -> str:
+    return hashlib.sha256(request.mimetype.encode() + b"\n" + request.get_data()).hexdigest()
+
+
+def _ignored_body() -> None:
+    """The original's clients send credentials along; a body that is none of its form is refused all the same."""
+    document = read_optional_document(request)
+    if not isinstance(document, Mapping):
+        raise BadRequest("the body must be an object", [Fault("body", "must be an object")])
+
+
+def _new_items(document: Any, max_item: int) -> list[NewItem]:
+    given = document.get("items") if isinstance(document, Mapping) else document
+    if isinstance(document, Mapping):
+        unknown = [Fault(str(name)[:80], "unknown field; known here is items") for name in document if name != "items"]
+        if unknown:
+            raise _bad_items(unknown)
+    if not isinstance(given, list):
+        raise _bad_items([Fault("items", "must be a list of texts, or of objects with payload and id")])
+    faults: list[Fault] = []
+    items: list[NewItem] = []
+    for place, entry in enumerate(given):
+        problems, item = _new_item(entry, max_item)
+        faults += [Fault(".".join(("items", str(place), *path)), problem) for path, problem in problems]
+        if item is not None:
+            items.append(item)
+    if faults:
+        raise _bad_items(faults)
+    return items
+
+
+def _new_item(entry: Any, max_item: int) -> tuple[list[tuple[tuple[str, ...], str]], NewItem | None]:
+    if isinstance(entry, str):
+        entry = {"payload": entry}
+    if not isinstance(entry, Mapping):
+        return [((), "must be text, or an object with payload and id")], None
+    faults = [
+        ((str(name)[:80],), "unknown field; known here are id, payload") for name in entry.keys() - {"id", "payload"}
+    ]
+    payload, id = entry.get("payload"), entry.get("id")
+    if not isinstance(payload, str) or plain_faults(payload):
+        faults.append((("payload",), "must be text without NUL"))
+    elif len(payload.encode()) > max_item:
+        faults.append((("payload",), f"is longer than {max_item} bytes"))
+    if id is not None and (not isinstance(id, str) or not _ITEM_ID.fullmatch(id) or plain_faults(id)):
+        faults.append((("id",), "must be 1 to 256 printable characters"))
+    return faults, None if faults else NewItem(str(payload), id)
+
+
+def _bad_items(faults: Iterable[Fault]) -> BadRequest:
+    found = listed(faults)
+    return BadRequest(f"invalid items: {found[0].field}: {found[0].problem}", found)
+
+
+def _lines(results: Iterable[ItemResult]) -> Iterator[str]:
+    for result in results:
+        yield json.dumps(asdict(result), ensure_ascii=False) + "\n"
+
+
+def _states() -> frozenset[State] | None:
+    given = [one for many in request.args.getlist("state") for one in many.split(",") if one]
+    known = {state.value for state in State}
+    if any(one not in known for one in given):
+        raise _bad_parameter("state", f"must be some of {', '.join(sorted(known))}")
+    return frozenset(State(one) for one in given) if given else None
+
+
+def _switch(name: str) -> bool:
+    given = request.args.get(name)
+    if given is None:
+        return False
+    if given.lower() not in _SWITCH:
+        raise _bad_parameter(name, "must be true or false")
+    return _SWITCH[given.lower()]
+
+
+def _whole(name: str, default: int, least: int, most: int) -> int:
+    given = request.args.get(name)
+    if given is None:
+        return default
+    if not given.isascii() or not given.isdigit() or len(given) > 16 or not max(0, least) <= int(given) <= most:
+        raise _bad_parameter(name, f"must be a whole number from {max(0, least)} to {most}")
+    return int(given)
+
+
+def _bad_parameter(name: str, problem: str) -> BadRequest:
+    return BadRequest(f"{name} {problem}", [Fault(name, problem)])

@@ -1,0 +1,195 @@
+"""What GET answers about a submission, the original's keys and ours. Pure: record, observation, decision, time in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from common.domain.progress import Counts, Decision, Observation, Replicas
+from common.domain.submission import Kind, Submission, SubmissionSpec
+from manager.translate import old_control
+
+_SECRET_NAME = re.compile(r"pass|secret|token|credential|private|(^|_|-)(key|auth)($|_|-)|api_?key", re.IGNORECASE)
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+_QUERY = re.compile(r"\?.*$", re.DOTALL)
+HIDDEN = "(hidden)"
+
+
+def status(
+    submission: Submission, observation: Observation | None, now: float, decision: Decision | None = None
+) -> dict[str, Any]:
+    """The status object. Times are Unix seconds (the original's in its own form), durations seconds, shares 0 to 1."""
+    ended = submission.state.terminal
+    until = submission.finished_at if ended and submission.finished_at is not None else now
+    elapsed = max(0.0, until - submission.created_at)
+    deadline = submission.spec.deadline
+    eta = None if ended else expected_seconds(observation, decision, now)
+    return {
+        "app_id": submission.id,
+        "status": submission.state.value,
+        "starting_time": _moment(submission.started_at or submission.created_at),
+        "visualizer_url": submission.visualizer_url,
+        "redis_ip": submission.redis_host,
+        "redis_port": submission.redis_port,
+        "id": submission.id,
+        "name": submission.spec.name,
+        "kind": submission.spec.kind.value,
+        "form": submission.form,
+        "state": submission.state.value,
+        "intent": submission.intent.value,
+        "reason": submission.reason,
+        "warnings": list(submission.warnings),
+        "law": submission.spec.law,
+        "created_at": submission.created_at,
+        "started_at": submission.started_at,
+        "finished_at": submission.finished_at,
+        "deadline": deadline,
+        "target": None if submission.spec.target is None else submission.spec.target.model_dump(),
+        "elapsed": elapsed,
+        "time_progress": elapsed / deadline if deadline else 0.0,
+        "progress": _progress(submission, observation),
+        "error": _error(submission, observation),
+        "counts": _counts(submission, observation).model_dump(),
+        "replicas": (observation.replicas if observation and not ended else Replicas()).model_dump(),
+        "throughput": observation.throughput if observation and not ended else 0.0,
+        "observed_at": observation.at if observation else None,
+        "eta": eta,
+        "ends_at": None if eta is None else now + eta,
+        "feasible": decision.feasible if decision and not ended else None,
+        "deadline_met": submission.summary.deadline_met if submission.summary else None,
+        "deadline_margin": submission.summary.deadline_margin if submission.summary else None,
+        **(_outcome(submission, elapsed) if ended else {}),
+    }
+
+
+def expected_seconds(observation: Observation | None, decision: Decision | None, now: float) -> float | None:
+    """Seconds until the end: what the last decision expects, else what is left at the measured rate, else None."""
+    if decision is not None and decision.eta is not None:
+        return max(0.0, decision.at + decision.eta - now)
+    if observation is None or observation.counts.total is None:
+        return None
+    if observation.counts.outstanding == 0:
+        return 0.0
+    if observation.throughput <= 0:
+        return None
+    return max(0.0, observation.at + observation.counts.outstanding / observation.throughput - now)
+
+
+def forecast(
+    submission: Submission, observation: Observation | None, decision: Decision | None, now: float
+) -> dict[str, Any]:
+    """When it is expected to end, whether in time, and how many replicas are wanted why. None: not known (yet)."""
+    ended = submission.state.terminal
+    eta = None if ended else expected_seconds(observation, decision, now)
+    deadline = submission.spec.deadline
+    deadline_at = None if deadline is None else submission.created_at + deadline
+    ends_at = submission.finished_at if ended else None if eta is None else now + eta
+    replicas = observation.replicas if observation else Replicas()
+    rate = observation.throughput if observation and not ended else 0.0
+    return {
+        "at": now,
+        "state": submission.state.value,
+        "progress": _progress(submission, observation),
+        "outstanding": _counts(submission, observation).outstanding,
+        "rate": rate,
+        "rate_per_replica": rate / replicas.observed if replicas.observed else None,
+        "eta": eta,
+        "ends_at": ends_at,
+        "deadline_at": deadline_at,
+        "margin": None if deadline_at is None or ends_at is None else deadline_at - ends_at,
+        "feasible": decision.feasible if decision and not ended else None,
+        "basis": _basis(ended, eta, decision),
+        "replicas": {
+            **replicas.model_dump(),
+            "wanted": decision.wanted if decision else None,
+            "granted": decision.granted if decision else None,
+            "law": submission.spec.law,
+            "reason": decision.reason if decision else "no decision yet",
+            "decided_at": decision.at if decision else None,
+        },
+    }
+
+
+def shown_spec(spec: SubmissionSpec) -> dict[str, Any]:
+    """The specification as anybody may read it: values that look like secrets are hidden."""
+    document = spec.model_dump(mode="json", exclude_none=True)
+    document["env"] = {name: HIDDEN if _SECRET_NAME.search(name) else value for name, value in spec.env.items()}
+    for name in ("control", "monitoring"):
+        document[name]["settings"] = _masked(document[name]["settings"])
+    if spec.workload is not None:
+        document["workload"]["options"] = _masked(document["workload"]["options"])
+        if spec.workload.url is not None:
+            document["workload"]["url"] = _without_secrets(spec.workload.url)
+    return document
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: HIDDEN if _SECRET_NAME.search(str(name)) else _masked(content) for name, content in value.items()}
+    if isinstance(value, list):
+        return [_masked(content) for content in value]
+    return _without_secrets(value) if isinstance(value, str) and "://" in value else value
+
+
+def _without_secrets(url: str) -> str:
+    # Signed URLs carry their secret in the query.
+    return _QUERY.sub(f"?{HIDDEN}", _USER_INFO.sub(f"{HIDDEN}@", url))
+
+
+def _outcome(submission: Submission, elapsed: float) -> dict[str, Any]:
+    summary = submission.summary
+    strategy, heuristic = old_control(submission)
+    return {
+        "execution_time": summary.execution_time if summary else elapsed,
+        "final_replicas": summary.final_replicas if summary else 0,
+        "final_error": _stamped(summary.final_error) if summary else None,
+        "max_error": _stamped(summary.max_error) if summary else None,
+        "min_error": _stamped(summary.min_error) if summary else None,
+        "scaling_strategy": strategy,
+        "heuristic_options": heuristic,
+        "replica_seconds": summary.replica_seconds if summary else 0.0,
+        "scalings": summary.scalings if summary else 0,
+        "peak_replicas": summary.peak_replicas if summary else 0,
+    }
+
+
+def _counts(submission: Submission, observation: Observation | None) -> Counts:
+    if submission.state.terminal and submission.summary is not None:
+        return submission.summary.counts
+    return observation.counts if observation is not None else Counts(ready=submission.loaded)
+
+
+def _progress(submission: Submission, observation: Observation | None) -> float:
+    if submission.state.terminal and submission.summary is not None and submission.summary.counts.total is not None:
+        return submission.summary.counts.progress
+    return observation.progress if observation is not None else 0.0
+
+
+def _error(submission: Submission, observation: Observation | None) -> float:
+    if submission.state.terminal and submission.summary is not None and submission.summary.final_error is not None:
+        return submission.summary.final_error[0]
+    return observation.error if observation is not None else 0.0
+
+
+def _basis(ended: bool, eta: float | None, decision: Decision | None) -> str:
+    if ended:
+        return "it has ended"
+    if eta is None:
+        return "nothing measured yet" if decision is None or decision.eta is None else "the last decision"
+    return "the last decision" if decision is not None and decision.eta is not None else "the measured rate"
+
+
+def is_stream(submission: Submission) -> bool:
+    """Whether items may come while it runs."""
+    return submission.spec.kind is Kind.STREAM
+
+
+def _stamped(value: tuple[float, float] | None) -> list[float | str] | None:
+    return None if value is None else [value[0], _moment(value[1])]
+
+
+def _moment(at: float) -> str:
+    """The original's form of a time, but really in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
