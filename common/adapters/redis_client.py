@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -33,6 +33,8 @@ def translated() -> Iterator[None]:
     """Raises Unavailable for any error of the Redis client inside."""
     try:
         yield
+    except ResponseError as error:
+        raise Unavailable(f"Redis refuses: {error}") from error
     except RedisError as error:
         raise Unavailable(f"Redis does not answer: {type(error).__name__}: {error}") from error
 

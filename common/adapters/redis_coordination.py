@@ -11,19 +11,20 @@ from common.logging import get_logger
 
 log = get_logger(__name__)
 _MOST_NUDGES = 10_000
+_NUDGES_KEPT = 3600
 
 # KEYS: lease, fence.  ARGV: owner, ttl in ms.  Returns the fencing token, or -1 when somebody else holds the lease.
 _HOLD = """
-local holder = redis.call('GET', KEYS[1])
+local token, holder = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (.*)$')
 if holder and holder ~= ARGV[1] then return -1 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('PEXPIRE', KEYS[2], 86400000)
-if holder then return tonumber(redis.call('GET', KEYS[2]) or redis.call('INCR', KEYS[2])) end
-local token = redis.call('INCR', KEYS[2])
-redis.call('PEXPIRE', KEYS[2], 86400000)
-return token
+token = token or redis.call('INCR', KEYS[2])
+redis.call('SET', KEYS[1], token .. ' ' .. ARGV[1], 'PX', ARGV[2])
+return tonumber(token)
 """
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
+_RELEASE = """
+if string.match(redis.call('GET', KEYS[1]) or '', '^%d+ (.*)$') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
 # KEYS: claim.  ARGV: value, ttl in ms.  Returns the value held.
 _CLAIM = """
 local held = redis.call('GET', KEYS[1])
@@ -34,7 +35,7 @@ return ARGV[1]
 
 
 class RedisLeases:
-    """Implements ports.Leases. A fencing counter lives for a day after its last use."""
+    """Implements ports.Leases. All names share one counter of fencing tokens, so that no lease leaves a key behind."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._hold = client.register_script(_HOLD)
@@ -43,7 +44,7 @@ class RedisLeases:
     def hold(self, name: str, owner: str, ttl: float) -> int | None:
         with translated():
             token = int(
-                self._hold(keys=[redis_keys.lease(name), redis_keys.fence(name)], args=[owner, max(1, int(ttl * 1000))])
+                self._hold(keys=[redis_keys.lease(name), redis_keys.fence()], args=[owner, max(1, int(ttl * 1000))])
             )
         return token if token >= 0 else None
 
@@ -53,10 +54,12 @@ class RedisLeases:
 
 
 class RedisWakeups:
-    """Implements ports.Wakeups on bounded lists. ``client`` must allow calls longer than the wait."""
+    """Implements ports.Wakeups on bounded lists. A wait is never longer than half of the client's timeout."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        timeout = client.get_connection_kwargs().get("socket_timeout")
+        self._longest = timeout / 2 if timeout else float("inf")
 
     def notify(self, service: str, id: str) -> None:
         try:
@@ -64,13 +67,14 @@ class RedisWakeups:
                 pipeline = self._client.pipeline()
                 pipeline.lpush(redis_keys.wake(service), id)
                 pipeline.ltrim(redis_keys.wake(service), 0, _MOST_NUDGES - 1)
+                pipeline.expire(redis_keys.wake(service), _NUDGES_KEPT)
                 pipeline.execute()
         except Unavailable as error:
             log.warning("nudge_lost", service=service, id=id, error=error.message)
 
     def wait(self, service: str, timeout: float) -> str | None:
         with translated():
-            answer = self._client.brpop([redis_keys.wake(service)], timeout=max(0.01, timeout))
+            answer = self._client.brpop([redis_keys.wake(service)], timeout=max(0.01, min(timeout, self._longest)))
         return None if answer is None else str(answer[1])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +19,8 @@ from common.logging import get_logger
 
 M = TypeVar("M", bound=BaseModel)
 log = get_logger(__name__)
+_CLOCKS_APART = 60.0
+"""Most seconds that the clocks of who measures and of Redis may differ."""
 
 
 class RedisJournal:
@@ -73,40 +77,61 @@ class RedisTexts:
 class RedisMetrics:
     """Implements ports.MetricStore on one stream a submission, of about ``bound`` moments, for ``keep`` seconds.
 
-    Points of one moment share an entry: ``t`` Unix seconds, ``d`` JSON of measurement -> field -> value.
+    Points of one moment share an entry: ``t`` Unix seconds, ``d`` JSON of measurement -> field -> value. While Redis is
+    away up to ``buffer`` points wait in memory for the next write; the oldest are lost beyond that.
     """
 
-    def __init__(self, client: redis.Redis, bound: int = 100_000, keep: float = 30 * 86400.0) -> None:
+    def __init__(
+        self, client: redis.Redis, bound: int = 100_000, keep: float = 30 * 86400.0, buffer: int = 20_000
+    ) -> None:
         self._client = client
         self._bound = bound
         self._keep = keep
+        self._waiting: deque[Point] = deque(maxlen=buffer)
+        self._lock = threading.Lock()
 
     def write(self, points: Sequence[Point]) -> None:
-        moments: dict[tuple[str, float], dict[str, dict[str, float]]] = {}
-        for point in points:
-            moments.setdefault((point.submission, point.at), {})[point.measurement] = point.fields
+        with self._lock:
+            points = [*self._waiting, *points]
+            self._waiting.clear()
+        if not points:
+            return
         try:
-            with translated():
-                pipeline = self._client.pipeline(transaction=False)
-                for (submission, at), measured in moments.items():
-                    key = redis_keys.metrics(submission)
-                    entry: Any = {"t": repr(at), "d": json.dumps(measured)}
-                    pipeline.xadd(key, entry, maxlen=self._bound, approximate=True)
-                    pipeline.pexpire(key, int(self._keep * 1000))
-                pipeline.execute()
+            self._write(points)
         except Unavailable as error:
-            log.warning("metrics_lost", points=len(points), error=error.message)
+            with self._lock:
+                kept = [*points, *self._waiting]
+                self._waiting.clear()
+                self._waiting.extend(kept)
+                lost = len(kept) - len(self._waiting)
+            log.warning("metrics_delayed", points=len(points), lost=lost, error=error.message)
 
     def read(self, submission: str, measurement: Measurement, since: float = 0.0) -> list[Point]:
+        # An entry's own time is that of its writing, not before that of its measurement but for the clocks' difference.
+        first = "-" if since <= _CLOCKS_APART else str(int((since - _CLOCKS_APART) * 1000))
         with translated():
-            entries: Any = self._client.xrange(redis_keys.metrics(submission))
-        moments = ((float(entry["t"]), json.loads(entry["d"])) for _, entry in entries)
-        return [
-            Point(measurement.name, submission, at, measured[measurement.name])
-            for at, measured in moments
-            if at > since and measurement.name in measured
-        ]
+            entries: Any = self._client.xrange(redis_keys.metrics(submission), min=first)
+        # By time, so that an entry whose writing was repeated is one.
+        moments: dict[float, dict[str, float]] = {}
+        for _, entry in entries:
+            at, measured = float(entry["t"]), json.loads(entry["d"])
+            if at > since and measurement.name in measured:
+                moments[at] = measured[measurement.name]
+        return [Point(measurement.name, submission, at, fields) for at, fields in sorted(moments.items())]
 
     def expire(self, submission: str, ttl: float) -> None:
         with translated():
             self._client.pexpire(redis_keys.metrics(submission), max(1, int(ttl * 1000)))
+
+    def _write(self, points: Sequence[Point]) -> None:
+        moments: dict[tuple[str, float], dict[str, dict[str, float]]] = {}
+        for point in points:
+            moments.setdefault((point.submission, point.at), {})[point.measurement] = point.fields
+        with translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for (submission, at), measured in moments.items():
+                key = redis_keys.metrics(submission)
+                entry: Any = {"t": repr(at), "d": json.dumps(measured, separators=(",", ":"))}
+                pipeline.xadd(key, entry, maxlen=self._bound, approximate=True)
+                pipeline.pexpire(key, int(self._keep * 1000))
+            pipeline.execute()

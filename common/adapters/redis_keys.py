@@ -5,9 +5,9 @@ asp:rec:<kind>:<id>            hash     a record: ``v`` version, ``d`` JSON
 asp:ids:<kind>                 zset     ids by time of creation
 asp:active:<kind>              set      ids that still need attention
 asp:journal:<stream>:<id>      stream   entries, field ``d`` JSON
-asp:lease:<name>               string   owner, with expiry
-asp:fence:<name>               string   counter: the lease's fencing token
-asp:wake:<service>             list     ids to look at now, bounded
+asp:lease:<name>               string   "<fencing token> <owner>", with expiry
+asp:fence                      string   counter: the last fencing token
+asp:wake:<service>             list     ids to look at now, bounded, for an hour after the last
 asp:claim:<name>               string   what the first comer gave it, with expiry
 asp:text:<id>                  hash     kept texts by name
 asp:metrics:<id>               stream   metric points of a submission
@@ -37,8 +37,8 @@ def lease(name: str) -> str:
     return f"asp:lease:{name}"
 
 
-def fence(name: str) -> str:
-    return f"asp:fence:{name}"
+def fence() -> str:
+    return "asp:fence"
 
 
 def wake(service: str) -> str:

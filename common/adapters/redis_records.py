@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import redis
@@ -34,6 +34,16 @@ if ARGV[4] == '1' then redis.call('SADD', KEYS[3], ARGV[1]) else redis.call('SRE
 return version
 """
 
+# KEYS: ids, active, records.  ARGV: their ids.  Looks again first: a record may have come back since it was missed.
+_DROP = """
+for i, id in ipairs(ARGV) do
+  if redis.call('EXISTS', KEYS[i + 2]) == 0 then
+    redis.call('ZREM', KEYS[1], id)
+    redis.call('SREM', KEYS[2], id)
+  end
+end
+"""
+
 
 class RedisRecords(Generic[M]):
     """Implements ports.Records for one kind. ``active`` says which records loops must look at."""
@@ -46,6 +56,7 @@ class RedisRecords(Generic[M]):
         self._model = model
         self._active = active
         self._write = client.register_script(_WRITE)
+        self._drop = client.register_script(_DROP)
 
     def get(self, id: str) -> Versioned[M] | None:
         with translated():
@@ -72,24 +83,35 @@ class RedisRecords(Generic[M]):
             return bool(pipeline.execute()[0])
 
     def ids(self) -> list[str]:
+        indexed = self._indexed()
+        present: list[bool] = []
         with translated():
-            return [str(id) for id in self._client.zrange(redis_keys.ids(self._kind), 0, -1)]
+            for batch in _batches(indexed):
+                pipeline = self._client.pipeline(transaction=False)
+                for id in batch:
+                    pipeline.exists(redis_keys.record(self._kind, id))
+                present += map(bool, pipeline.execute())
+        self._forget([id for id, there in zip(indexed, present, strict=True) if not there])
+        return [id for id, there in zip(indexed, present, strict=True) if there]
 
     def active_ids(self) -> list[str]:
         with translated():
             return sorted(str(id) for id in self._client.smembers(redis_keys.active(self._kind)))
 
     def all(self, ids: Sequence[str] | None = None) -> dict[str, M]:
-        wanted = self.ids() if ids is None else list(ids)
+        wanted = self._indexed() if ids is None else list(ids)
         found: dict[str, M] = {}
-        for start in range(0, len(wanted), 500):
-            found.update(self._read(wanted[start : start + 500]))
+        for batch in _batches(wanted):
+            found.update(self._read(batch))
         if ids is None:
             self._forget([id for id in wanted if id not in found])
         return found
 
-    def _read(self, ids: Iterable[str]) -> dict[str, M]:
-        batch = list(ids)
+    def _indexed(self) -> list[str]:
+        with translated():
+            return [str(id) for id in self._client.zrange(redis_keys.ids(self._kind), 0, -1)]
+
+    def _read(self, batch: list[str]) -> dict[str, M]:
         with translated():
             pipeline = self._client.pipeline(transaction=False)
             for id in batch:
@@ -102,10 +124,12 @@ class RedisRecords(Generic[M]):
         }
 
     def _forget(self, expired: list[str]) -> None:
-        """Drop ids whose record ran out of its time from the index."""
-        if expired:
+        """Drop ids whose record ran out of its time from the indexes."""
+        for batch in _batches(expired):
+            keys = [redis_keys.ids(self._kind), redis_keys.active(self._kind)]
+            keys += [redis_keys.record(self._kind, id) for id in batch]
             with translated():
-                self._client.zrem(redis_keys.ids(self._kind), *expired)
+                self._drop(keys=keys, args=batch)
 
     def _store(self, id: str, value: M, expected: str, ttl: float | None) -> int:
         keys = [redis_keys.record(self._kind, id), redis_keys.ids(self._kind), redis_keys.active(self._kind)]
@@ -125,3 +149,8 @@ class RedisRecords(Generic[M]):
         if version < 0:
             raise Conflict(f"{self._kind} {id} was changed or created by somebody else meanwhile")
         return version
+
+
+def _batches(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), 500):
+        yield ids[start : start + 500]
