@@ -519,6 +519,38 @@ def test_what_a_command_leaves_in_the_background_is_ended_with_it(place: Place) 
     assert not alive(pid_in(place.directory / "child"))
 
 
+def test_as_process_1_of_a_container_no_zombies_pile_up(place: Place, eventually: Eventually) -> None:
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no permission to make a process namespace here")
+    place.fill(*(str(number) for number in range(6)))
+    zombies = place.script(
+        "zombies",
+        """
+        import glob, os
+        states = [open(path).read().rpartition(")")[2].split()[0] for path in glob.glob("/proc/[0-9]*/stat")]
+        print(states.count("Z"))
+        if os.fork() == 0 and os.fork() == 0:
+            os.execvp("sleep", ["sleep", "600"])
+        """,
+    )
+    inside = subprocess.run(
+        [*unshare, sys.executable, "-m", "asperathos_worker", "--run", zombies],
+        env={
+            **os.environ,
+            "ASPERATHOS_REDIS_URL": place.redis.url,
+            "ASPERATHOS_SUBMISSION": place.submission,
+            "POD_NAME": "pod-a",
+        },
+        timeout=30,
+        check=False,
+        capture_output=True,
+    )
+    assert inside.returncode == 0, inside.stderr
+    assert len(place.results()) == 6
+    assert max(int(result) for result in place.results().values()) <= 2
+
+
 HOLD_ON = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -598,3 +630,26 @@ def test_help(place: Place) -> None:
     )
     for word in ("{item}", "ASPERATHOS_ITEM_TIMEOUT", "143", "stdin", "sh -c"):
         assert word in answer.stdout
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "worker-sdk"
+
+
+def test_the_example_of_a_handler_runs_and_its_own_test_passes(place: Place) -> None:
+    text = place.directory / "text"
+    text.write_text("to be or not to be")
+    place.fill(str(text), "/no/such/file")
+    assert place.start([str(EXAMPLE / "handler.py")]).wait(20) == 0
+    assert '"words":6' in place.results()["0"]
+    assert "no text file" in place.queue.dead()[0][0].error
+    assert place.queue.reported() == {"words_per_file": {"pod-a": 6.0}}
+    own = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", "test_handler.py"],
+        cwd=EXAMPLE,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert own.returncode == 0, own.stdout + own.stderr

@@ -12,6 +12,7 @@ from .child import KILL_AFTER, Child, Ended, LineStream, decoded
 from .errors import Exit, Unable
 from .guard import MARK, Guard
 from .outcome import Done, Failed, Outcome, Unfinished, tail, too_large
+from .processes import reap_orphans
 from .queue.records import Lease
 from .template import Template
 
@@ -97,6 +98,7 @@ class CommandProcessor:
                 self._interrupted = False
             if self._guard is not None:
                 self._guard.ended()
+            reap_orphans()
         return self._outcome(ended)
 
     def _unfit(self, item: bytes) -> str:

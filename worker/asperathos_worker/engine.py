@@ -119,9 +119,11 @@ class Desk:
         """Report a failed attempt."""
         if self.queue.fail(self.worker, lease, failed.error, failed.permanent):
             self.counters.add("failed")
-            last = failed.error.rstrip().rpartition("\n")[2]
+            lines = failed.error.rstrip().splitlines() or [""]
+            # A traceback says what happened in its last line, everything else in its first.
+            gist = lines[-1] if lines[0].startswith(("Traceback", "...")) else lines[0]
             self.log.warning(
-                "item_failed", item=lease.id, attempt=lease.attempt, permanent=failed.permanent, error=last
+                "item_failed", item=lease.id, attempt=lease.attempt, permanent=failed.permanent, error=gist
             )
         else:
             self.counters.add("lost")

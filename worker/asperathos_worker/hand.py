@@ -36,12 +36,15 @@ class Hand:
         self._taken_at = 0.0
         self._renewed: Dict[Key, float] = {}
         self._lease_seconds = 60.0
+        self.additions = 0
+        """How often leases were added: whether anything is going on."""
 
     def add(self, leases: Sequence[Lease], at: float, lease_seconds: float) -> None:
         """Leases were taken at ``at`` (a reading from before the call, so that none is believed longer than it is)."""
         with self._lock:
             self._unstarted.extend(leases)
             self._taken_at = at
+            self.additions += 1
             self._lease_seconds = lease_seconds
             for lease in leases:
                 self._renewed[key_of(lease)] = at

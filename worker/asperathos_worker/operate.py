@@ -104,6 +104,7 @@ class Supervisor:
 
     def _run(self, watch: Watch) -> None:
         desk = self._desk
+        seen = 0
         while not self._ended.is_set():
             # Whatever the engine takes from here on may be missed by this tick, so it must wake the next one.
             self._asleep_until = float("inf")
@@ -112,6 +113,10 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - the loop must survive a failing tick
                 desk.log.error("watch_failed", error=repr(error))
                 pause = 1.0
+            if desk.hand.additions != seen:
+                # Much is going on: looking again soon is cheaper than being woken for every item.
+                seen = desk.hand.additions
+                pause = FLUSH if pause is None else min(pause, FLUSH)
             self._asleep_until = float("inf") if pause is None else desk.clock.now() + pause
             ready, _, _ = select.select([self._reader], [], [], pause)
             if ready:

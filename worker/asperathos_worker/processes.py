@@ -75,3 +75,15 @@ def kill_descendants() -> None:
             return
         for pid in below:
             kill(pid)
+
+
+def reap_orphans() -> None:
+    """As process 1 of a container: take leave of processes whose own parents are gone, or they stay as zombies.
+
+    Only for a process that waits for its own children elsewhere, and has none at the moment.
+    """
+    if os.getpid() != 1:
+        return
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
