@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.domain.events import Event
 from common.domain.progress import Counts, Decision, Observation, Replicas
 from common.domain.states import State
 
@@ -55,6 +54,15 @@ class Row(_Document):
         return self.state in _TERMINAL
 
 
+class Happening(_Document):
+    """One line of the story: ours, or what Kubernetes told."""
+
+    at: float
+    kind: str
+    message: str
+    warning: bool = False
+
+
 class Details(_Document):
     """One submission as its page shows it, beside its row."""
 
@@ -66,7 +74,7 @@ class Details(_Document):
     replica_seconds: float | None
     observation: Observation | None
     decisions: tuple[Decision, ...]
-    events: tuple[Event, ...]
+    events: tuple[Happening, ...]
     errors: tuple[str, ...]
 
 
@@ -77,8 +85,8 @@ def rows_of(listing: object) -> dict[str, Row]:
     return {str(id): row_of(str(id), status) for id, status in listing.items()}
 
 
-def row_of(id: str, status: object, now: float | None = None) -> Row:
-    """The row in one status document. With ``now`` its ETA, which counts from then, becomes a moment."""
+def row_of(id: str, status: object) -> Row:
+    """The row in one status document."""
     document = status if isinstance(status, Mapping) else {}
     spec = _object(document, "spec")
     summary = _object(document, "summary")
@@ -100,7 +108,8 @@ def row_of(id: str, status: object, now: float | None = None) -> Row:
         counts=_model(document, "counts", Counts),
         replicas=_model(document, "replicas", Replicas),
         final_replicas=_whole(_first(_number(document, "final_replicas"), _number(summary, "final_replicas"))),
-        ends_at=_first(_number(forecast, "ends_at"), _after(now, _number(document, "eta"))),
+        # To the second: the manager counts it anew each time, and a page need not hear of milliseconds.
+        ends_at=_rounded(_first(_number(document, "ends_at"), _number(forecast, "ends_at"))),
         feasible=_flag(forecast, "feasible") if "feasible" in forecast else _flag(document, "feasible"),
         deadline_met=_flag(document, "deadline_met") if "deadline_met" in document else _flag(summary, "deadline_met"),
         deadline_margin=_first(_number(document, "deadline_margin"), _number(summary, "deadline_margin")),
@@ -118,7 +127,7 @@ def details_of(
     document = status if isinstance(status, Mapping) else {}
     summary = _object(document, "summary")
     return Details(
-        law=_text(document, "scaling_strategy") or _text(document, "law") or (decisions[-1].law if decisions else ""),
+        law=_text(document, "law") or _text(document, "scaling_strategy") or (decisions[-1].law if decisions else ""),
         warnings=_texts(document.get("warnings")),
         execution_time=_first(_number(document, "execution_time"), _number(summary, "execution_time")),
         scalings=_whole(_first(_number(document, "scalings"), _number(summary, "scalings"))),
@@ -154,12 +163,12 @@ def with_observation(row: Row, observation: Observation | None) -> Row:
     )
 
 
-def _events(answer: object) -> tuple[Event, ...]:
+def _events(answer: object) -> tuple[Happening, ...]:
     listed = answer.get("events") if isinstance(answer, Mapping) else answer
-    found: list[Event] = []
+    found: list[Happening] = []
     for entry in listed if isinstance(listed, list) else []:
         try:
-            found.append(Event.model_validate(entry))
+            found.append(Happening.model_validate(entry))
         except ValidationError:
             continue
     return tuple(found)
@@ -225,8 +234,8 @@ def _model(document: Mapping[str, Any], name: str, model: type[T]) -> T | None:
         return None
 
 
-def _after(now: float | None, seconds: float | None) -> float | None:
-    return None if now is None or seconds is None else now + seconds
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(round(value))
 
 
 def _first(*values: float | None) -> float | None:

@@ -169,7 +169,7 @@ class Watching:
         errors = self._errors.get(id, lambda: _none_if_unknown(lambda: self._sources.errors(id)))
         decisions = scaling.value.decisions[-_SHOWN_DECISIONS:] if scaling.value else ()
         observation = monitoring.value.observation if monitoring.value else None
-        row = _latest_row(row_of(id, status.value, status.at), decisions)
+        row = _latest_row(row_of(id, status.value), decisions)
         details = details_of(status.value, observation, decisions, events.value, errors.value)
         now = self._clock.now()
         asked: list[tuple[str, Reading[Any]]] = [("manager", status), ("controller", scaling), ("monitor", monitoring)]

@@ -58,7 +58,8 @@ def steps(scene: Scene) -> list[Step]:
             need = math.ceil((scene.total - done) * scene.item / left * (1.05 if share < used else 0.97))
             wanted = max(1, min(14, max(min(need, wanted + 3), wanted - 2)))
         running = min(wanted, running + 2) if running < wanted else max(wanted, running - 1)
-        rate = running / scene.item * (0.93 + 0.07 * math.sin(moment / 9))
+        slow = 0.55 if 70 <= moment < 150 else 1.0
+        rate = slow * running / scene.item * (0.93 + 0.05 * math.sin(moment / 9) + 0.02 * math.sin(moment / 2.3))
         done = min(scene.total - dead, done + rate * PERIOD)
         dead = min(4, int(moment // 70))
         leased = min(running, scene.total - int(done) - dead)
@@ -68,7 +69,11 @@ def steps(scene: Scene) -> list[Step]:
         pods = Replicas(desired=wanted, requested=wanted, observed=running, pending=max(0, wanted - running))
         story.append(Step(moment, counts, pods, rate, previous))
         moment += PERIOD
-    return story
+    return story if scene.state is not State.COMPLETED else [*story[:-1], _finished(story[-1], scene.total)]
+
+
+def _finished(last: Step, total: int) -> Step:
+    return replace(last, counts=Counts(total=total, done=total), replicas=Replicas())
 
 
 def play(world: World, store: RedisMetrics, scene: Scene, now: float) -> None:
@@ -87,7 +92,9 @@ def play(world: World, store: RedisMetrics, scene: Scene, now: float) -> None:
         Event(at=began, kind="state", message="accepted"),
         Event(at=began + 0.2, kind="queue", message=f"{scene.total} items loaded from file:///data/items.txt"),
         Event(at=began + 0.3, kind="job", message=f"Job {scene.id}-g1 created with 2 replicas"),
-        Event(at=began + 38, kind="pod", message="pod index 3 was evicted; its item returned to the queue", warning=True),
+        Event(
+            at=began + 38, kind="pod", message="pod index 3 was evicted; its item returned to the queue", warning=True
+        ),
     ]
     world.errors[scene.id] = ["item 1204: exit code 1: ValueError: no such column 'depth' in row 17"] * min(
         1, story[-1].counts.dead
@@ -150,7 +157,7 @@ def status(scene: Scene, step: Step, began: float, now: float) -> dict[str, Any]
         "created_at": began,
         "finished_at": now if over else None,
         "deadline": scene.deadline,
-        "progress": step.counts.progress,
+        "progress": 0.0 if scene.state is State.LOADING else step.counts.progress,
         "counts": step.counts.model_dump(),
         "replicas": step.replicas.model_dump(),
         "scaling_strategy": "deadline",

@@ -24,7 +24,7 @@ export class Crosshair {
 }
 
 /**
- * series: [{ name, color: "blue", kind: "line" | "dash" | "step" | "stepdash" | "stack" | "sign", fill? }]
+ * series: [{ name, color: "blue", kind: "line" | "dash" | "step" | "stepdash" | "steparea" | "stack" | "sign", fill? }]
  * format(value) for read-outs, tick(value) for the axis. low/high: what the y axis shows at least; whole: integer ticks.
  */
 export class Chart {
@@ -36,7 +36,7 @@ export class Chart {
     this.tableAt = 0;
     this.legend = series.map((one) => {
       const value = h("span", { class: "value" }, UNKNOWN);
-      const sample = s("svg", { class: "sample", width: 18, height: 10, "aria-hidden": "true" }, sampleOf(one));
+      const sample = s("svg", { class: "sample", width: isBlock(one) ? 12 : 18, height: 10, "aria-hidden": "true" }, sampleOf(one));
       return { value, element: h("li", {}, sample, h("span", { class: "key" }, one.name), value) };
     });
     this.when = h("span", { class: "when" });
@@ -116,7 +116,7 @@ export class Chart {
     for (const time of timeTicks(this.times[0], last, many)) {
       const x = this.x(time);
       const anchor = x > this.width - PAD.right - 16 ? "end" : x < PAD.left + 8 ? "start" : "middle";
-      parts.push(s("text", { class: "tick", x, y: HEIGHT - 6, "text-anchor": anchor }, duration(time)));
+      parts.push(s("text", { class: "tick", x, y: HEIGHT - 6, "text-anchor": anchor }, axisTime(time)));
     }
     return parts;
   }
@@ -136,8 +136,10 @@ export class Chart {
     if (one.kind === "stack") return [this.#area(one, tops, index > 0 ? this.tops[index - 1] : tops.map(() => 0))];
     if (one.kind === "sign") return this.#signed(tops);
     const step = one.kind.startsWith("step");
+    const floor = tops.map((value) => (value === null ? null : this.low0));
+    if (one.kind === "steparea") return [this.#area(one, tops, floor, true)];
     const parts = [];
-    if (one.fill) parts.push(this.#area(one, tops, tops.map((value) => (value === null ? null : this.low0)), step));
+    if (one.fill) parts.push(this.#area(one, tops, floor, step));
     const dash = one.kind.endsWith("dash") ? " dashed" : "";
     parts.push(s("path", { class: `line c-${one.color}${dash}`, d: this.#path(tops, step) }));
     return parts;
@@ -164,7 +166,7 @@ export class Chart {
       if (index === 0) return `${x.toFixed(1)} ${y}`;
       return step && at === 1 ? `H${x.toFixed(1)}V${y}` : `L${x.toFixed(1)} ${y}`;
     }).join("");
-    return s("path", { class: `area c-${one.color}${one.kind === "stack" ? " stacked" : ""}`, d: `M${edge(points, 1)}L${edge([...points].reverse(), 2)}Z` });
+    return s("path", { class: `area c-${one.color}${isBlock(one) ? " solid" : ""}`, d: `M${edge(points, 1)}L${edge([...points].reverse(), 2)}Z` });
   }
 
   /** A line whose area says by its side of zero (and its colour) whether it is ahead or late. */
@@ -254,8 +256,12 @@ export class Chart {
   }
 }
 
+function isBlock(one) {
+  return one.kind === "stack" || one.kind === "steparea";
+}
+
 function sampleOf(one) {
-  if (one.kind === "stack") return s("rect", { class: `area stacked c-${one.color}`, x: 3, y: 0, width: 12, height: 10, rx: 2 });
+  if (isBlock(one)) return s("rect", { class: `area solid c-${one.color}`, x: 0, y: 0, width: 12, height: 10, rx: 2 });
   const dash = one.kind.endsWith("dash") ? " dashed" : "";
   return s("path", { class: `line c-${one.kind === "sign" ? "ink" : one.color}${dash}`, d: "M0 5H18" });
 }
@@ -270,11 +276,16 @@ export function niceTicks(low, high, whole) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough && (!whole || Number.isInteger(size))) ?? 1;
   const ticks = [];
-  for (let value = Math.ceil(low / step - 1e-9) * step; value < high + step * 0.999; value += step) {
+  for (let value = Math.floor(low / step + 1e-9) * step; value < high + step * 0.999; value += step) {
     ticks.push(Math.abs(value) < step * 1e-9 ? 0 : Number(value.toPrecision(10)));
     if (value >= high - step * 1e-9) break;
   }
   return ticks;
+}
+
+/** Short: 0, 30s, 2m, 1h 30m */
+function axisTime(time) {
+  return time === 0 ? "0" : duration(time).replace(/ 00[sm]$/, "").replace(/ 00h$/, "");
 }
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];

@@ -4,6 +4,7 @@ import { byId, h, setAttribute, setText } from "./dom.js";
 import { clockTime, percent, progress, ticking } from "./format.js";
 
 export const TERMINAL = new Set(["completed", "failed", "stopped", "terminated", "error"]);
+const CLEARLY = 0.05;
 const LINK = {
   live: "live",
   polling: "live, by polling",
@@ -72,15 +73,25 @@ export class ProgressBar {
     this.fill.style.width = `${done * 100}%`;
     this.mark.hidden = time === null || TERMINAL.has(row.state);
     this.mark.style.left = `${Math.min(1, time ?? 0) * 100}%`;
-    setAttribute(this.element, "data-tone", barTone(row, done, time));
+    setAttribute(this.element, "data-tone", barTone(row, now));
     const used = time === null ? "" : `, ${percent(Math.min(1, time))} of the time used`;
     setAttribute(this.element, "aria-label", row.progress === null ? "progress unknown" : `${progress(row.progress)} done${used}`);
   }
 }
 
-function barTone(row, done, time) {
+function barTone(row, now) {
   if (row.state === "completed") return "good";
   if (row.state === "failed" || row.state === "error") return "bad";
   if (row.state === "stopped" || row.state === "terminated") return "muted";
-  return time !== null && done < time ? "late" : "";
+  return isLate(row, now) ? "late" : "";
+}
+
+/** Whether it will miss or has missed its deadline: by its forecast, else when clearly behind time. */
+export function isLate(row, now) {
+  if (TERMINAL.has(row.state)) return row.deadline_met === false;
+  const time = timeShare(row, now);
+  if (time === null) return false;
+  if (time > 1 || row.feasible === false) return true;
+  if (row.ends_at !== null) return row.ends_at > row.created_at + row.deadline;
+  return row.progress !== null && time - row.progress > CLEARLY;
 }

@@ -1,8 +1,8 @@
 // The page of all submissions.
 
-import { ProgressBar, TERMINAL, deadlineText, showLink, showProblems, stateBadge, timeShare, updateBadge } from "./common.js";
+import { ProgressBar, TERMINAL, deadlineText, isLate, showLink, showProblems, stateBadge, timeShare, updateBadge } from "./common.js";
 import { byId, h, setAttribute, setText } from "./dom.js";
-import { UNKNOWN, count, dateTime, plural, progress, signedPercent } from "./format.js";
+import { UNKNOWN, count, dateTime, percent, plural, progress } from "./format.js";
 import { ServerClock, getJson, watch } from "./live.js";
 
 const GROUPS = [
@@ -28,12 +28,6 @@ const choice = { group: "all", text: "", sort: null, down: false };
 let known = false;
 let order = [];
 let last = null;
-
-function isLate(row, now) {
-  if (TERMINAL.has(row.state)) return row.deadline_met === false;
-  const time = timeShare(row, now);
-  return time !== null && (time > 1 || row.feasible === false || (row.progress !== null && row.progress < time));
-}
 
 /** Those that run come first, the nearest deadline first; then the ended ones. */
 function deadlineOrder(row) {
@@ -91,9 +85,9 @@ class Line {
     const row = this.row;
     this.bar.update(row, now);
     const time = timeShare(row, now);
-    const drift = TERMINAL.has(row.state) || time === null || row.progress === null ? null : row.progress - Math.min(time, 1);
-    setText(this.drift, drift === null ? "" : `${signedPercent(drift, 0)} ${drift < 0 ? "late" : "ahead"}`);
-    setAttribute(this.drift, "data-tone", drift !== null && drift < 0 ? "late" : "");
+    const drift = row.state !== "ongoing" || time === null || row.progress === null ? null : row.progress - Math.min(time, 1);
+    setText(this.drift, drift === null ? "" : `${percent(Math.abs(drift))} ${drift < 0 ? "behind" : "ahead of"} time`);
+    setAttribute(this.drift, "data-tone", isLate(row, now) ? "late" : "");
     const { text, tone } = deadlineText(row, now);
     setText(this.deadline, text);
     setAttribute(this.deadline, "data-tone", tone);

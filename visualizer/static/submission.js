@@ -124,7 +124,7 @@ function makeCharts(row) {
     pick: ["replicas", (one) => [one.desired, one.observed, one.pending]],
     chart: new Chart({
       title: "Replicas", crosshair, format: count, whole: true, high: 2, empty: waiting,
-      series: [{ name: "wanted", color: "orange", kind: "stepdash" }, { name: "running", color: "blue", kind: "step", fill: true }, { name: "starting", color: "purple", kind: "step" }],
+      series: [{ name: "wanted", color: "orange", kind: "stepdash" }, { name: "running", color: "blue", kind: "step", fill: true }, { name: "starting", color: "purple", kind: "steparea" }],
     }),
   };
   const places = [["done", "green"], ["leased", "blue"], ["ready", "grey"], ["delayed", "yellow"], ["dead", "red"]].filter(([place]) => !(stream && place === "done"));
@@ -156,7 +156,7 @@ function makeCharts(row) {
 
 function short(value) {
   if (value >= 1e6) return `${quantity(value / 1e6)}M`;
-  return value >= 1e4 ? `${Math.round(value / 1e3)}k` : Number.isInteger(value) ? String(value) : quantity(value);
+  return value >= 1e4 ? `${Math.round(value / 1e3)}k` : Number.isInteger(value) ? count(value) : quantity(value);
 }
 
 /** A field of another series at the same moments (they are written together; a moment it lacks stays unknown). */
