@@ -89,10 +89,10 @@ def reconcile(record: Scaling, observation: Observation, bounds: Bounds, now: fl
 
 def _with_extra(record: Scaling, existing: int, waiting: bool, bounds: Bounds, now: float) -> Scaling:
     missing = record.desired - existing
-    worth_it = (missing > 0 and waiting and record.desired + record.extra < bounds.maximum) or (
-        missing < 0 and record.extra > 0
-    )
-    if not worth_it:
+    asked = record.requested == record.desired + record.extra
+    too_few = missing > 0 and waiting and record.desired + record.extra < bounds.maximum
+    too_many = missing < 0 and record.extra > 0
+    if not (asked and (too_few or too_many)):
         return record.model_copy(update={"uneven_since": None}) if record.uneven_since is not None else record
     since = record.uneven_since
     if since is None or since > now:

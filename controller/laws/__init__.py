@@ -3,6 +3,6 @@
 A law of your own is a subclass of ``Law``, named by an entry point of the group ``asperathos.laws``.
 """
 
-from controller.laws.base import Law, LawSettings, Proposal, Situation, recall
+from controller.laws.base import Law, LawSettings, Memory, Proposal, Situation, recall
 
-__all__ = ["Law", "LawSettings", "Proposal", "Situation", "recall"]
+__all__ = ["Law", "LawSettings", "Memory", "Proposal", "Situation", "recall"]

@@ -22,6 +22,10 @@ from controller.laws.estimate import ItemTime, item_time
 
 _DEFAULT_STARTUP = 5.0
 """Seconds from asking for a replica to its first item, until one was measured."""
+_MOST_TAIL = 0.75
+"""At most this share of the time left is kept for the longest item: it may come, but the others surely will."""
+_LEAST_STEP_DOWN = 0.1
+"""Giving back less than this share of the replicas is not worth a change."""
 _LEAST_STILL = 0.25
 """A pending replica needs at least this share of the start-up time from now on, however long it has been starting."""
 _MOST_FAILURES = 0.9
@@ -113,7 +117,9 @@ def _explore(
     wanted = min(max(guess, 1, situation.minimum), most)
     reason = "exploring: how long an item takes is not known yet"
     if time is not None:
-        needed = _fewest(_load(situation, past, time), situation, settings, past, most, left, 1.0)
+        # The running ones tell but a lower bound, so nothing is put on top of it.
+        load = replace(_load(situation, past, time), deviation=0.0)
+        needed = _fewest(load, situation, settings, past, most, left, 1.0)
         wanted = max(wanted, most if needed is None else needed)
         reason += f"; the running ones took {format_duration(time.longest)} so far"
     return Proposal(max(wanted, min(situation.current, most)), reason, memory=past.model_dump())
@@ -145,14 +151,13 @@ def _plan(
     roomy = _fewest(load, situation, settings, past, most, left, 1.0 + settings.slack)
     needed = most if needed is None else needed
     roomy = most if roomy is None else roomy
+    calm = past.calm + 1 if current - roomy >= max(1.0, _LEAST_STEP_DOWN * current) else 0
     if needed >= current:
-        wanted, calm, verdict = needed, 0, f"needs {needed}"
-    elif roomy >= current:
-        wanted, calm, verdict = min(current, most), 0, f"needs {needed}, keeps {current} in hand"
+        wanted, verdict = needed, f"needs {needed}"
+    elif calm >= settings.patience:
+        wanted, calm, verdict = roomy, 0, f"needs {needed}, {roomy} with slack"
     else:
-        calm = min(past.calm + 1, settings.patience)
-        wanted = roomy if calm >= settings.patience else min(current, most)
-        verdict = f"needs {needed}, {roomy} with slack"
+        wanted, verdict = min(current, most), f"needs {needed}, keeps {current} in hand"
     memory = past.model_copy(update={"calm": calm}).model_dump()
     return Proposal(wanted, f"{told}: {verdict}", eta=_eta(load, situation, wanted), memory=memory)
 
@@ -235,8 +240,7 @@ def _fewest(
     seen = situation.observation
     left = max(0.0, left)
     horizon = left - min(settings.reserve * (seen.deadline or 0.0), 0.5 * left)
-    # At most half of what is left is kept for a tail: a long item may come, but the others surely will.
-    tail = min(load.tail, 0.5 * horizon)
+    tail = min(load.tail, _MOST_TAIL * horizon)
     usable = horizon - tail
     work = factor * (load.work + NormalDist().inv_cdf(settings.confidence) * load.deviation)
     startup = _startup(situation)

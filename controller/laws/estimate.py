@@ -12,6 +12,10 @@ _PRIOR_WEIGHT = 3.0
 """A hint from the user counts as so many finished items."""
 _PRIOR_VARIATION = 0.7
 """Standard deviation over mean to assume while few items have finished."""
+_ROUNDS = 3
+_TAIL_RISK = 0.15
+"""How probable it may be that an item outlasts what is taken for the longest."""
+_LEAST = 1e-3
 _NORMAL = NormalDist()
 
 
@@ -38,11 +42,11 @@ class ItemTime:
         return max(self.mean - age, floor)
 
     def longest_of(self, items: float) -> float:
-        """The median of the longest of so many items, from a log-normal of this mean and deviation."""
+        """What the longest of so many items seldom exceeds, from a log-normal of this mean and deviation."""
         if items <= 0 or self.mean <= 0:
             return 0.0
         sigma_squared = math.log1p((self.deviation / self.mean) ** 2)
-        share = min(1.0 - 0.5 / (items + 1.0), 1.0 - 1e-12)
+        share = min(1.0 - _TAIL_RISK / (items + 1.0), 1.0 - 1e-12)
         exponent = _NORMAL.inv_cdf(share) * math.sqrt(sigma_squared) - sigma_squared / 2
         return self.mean * math.exp(min(exponent, 50.0))
 
@@ -54,23 +58,34 @@ def item_time(service: ServiceTimes, expected: float | None, timeout: float | No
     ``timeout`` are the user's hints.
     """
     count = float(service.count)
-    oldest = service.running[0] if service.running else 0.0
+    running = service.running
+    oldest = running[0] if running else 0.0
     hint = expected
     if hint is not None and timeout is not None:
         hint = min(hint, timeout)
     weight = _PRIOR_WEIGHT if hint is not None else 0.0
-    if count + weight > 0:
-        mean = (count * service.mean + weight * (hint or 0.0)) / (count + weight)
-        excess = sum(max(0.0, age - mean) for age in service.running)
-        mean += excess / (count + weight + len(service.running))
-        known = True
+    seen = count + weight
+    if seen > 0:
+        first, known = (count * service.mean + weight * (hint or 0.0)) / seen, True
     elif oldest > 0:
-        mean, known = 1.5 * sum(service.running) / len(service.running), False
+        first, known = 1.5 * sum(running) / len(running), False
     else:
         return None
-    if mean <= 0:
-        mean = 1e-3
-    prior = (_PRIOR_VARIATION * mean) ** 2 * _PRIOR_WEIGHT
-    spread = math.sqrt((count * service.deviation**2 + prior) / (count + _PRIOR_WEIGHT))
+    mean = first = max(first, _LEAST)
+    spread = _spread(count, service.deviation, mean)
+    for _ in range(_ROUNDS if known else 0):
+        # Short items finish first, so the finished ones alone look too short. Those running are taken for what they
+        # are expected to come to, by the belief of the round before.
+        expectations = sum(max(mean, age + 0.5 * spread) for age in running)
+        mean = (seen * first + expectations) / (seen + len(running))
+        spread = _spread(count, service.deviation, mean)
     longest = max(service.longest, oldest)
-    return ItemTime(mean, spread, spread / math.sqrt(count + max(weight, 1.0)), longest, known)
+    # An item that has run for a share of the mean tells about that share of what a finished one tells.
+    told = seen + sum(min(1.0, age / mean) for age in running)
+    return ItemTime(mean, spread, spread / math.sqrt(max(told, 1.0)), longest, known)
+
+
+def _spread(count: float, deviation: float, mean: float) -> float:
+    """The standard deviation to believe in: a guess at first, more and more what was measured."""
+    guess = (_PRIOR_VARIATION * mean) ** 2 * _PRIOR_WEIGHT
+    return math.sqrt((count * deviation**2 + guess) / (count + _PRIOR_WEIGHT))

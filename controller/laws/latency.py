@@ -1,4 +1,4 @@
-"""Enough replicas for a stream: square-root staffing on the load that arrives, plus what drains the backlog in time."""
+"""Enough replicas for a stream: Erlang C staffing for the load that arrives, plus what drains the backlog in time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.domain.submission import Duration
+from common.domain.submission import MAX_REPLICAS, Duration
 from common.domain.units import format_duration
 from controller.laws.base import Law, LawSettings, Memory, Proposal, Situation, recall
 from controller.laws.estimate import item_time
@@ -34,10 +34,10 @@ class _Memory(BaseModel):
 
 
 class Latency(Law[LatencySettings]):
-    """Needs ceil(a + z*sqrt(a) + backlog * s / w) replicas for a load of a = arrivals/s * s busy replicas.
+    """The fewest replicas with which a long enough share of the items waits at most w, plus backlog * s / w.
 
-    s is the mean service time, w the part of the target that may be spent waiting, z the normal quantile of the
-    target's percentile. The greatest need of the last ``hold`` seconds counts.
+    s is the mean service time, w the part of the target that may be spent waiting. The greatest need of the last
+    ``hold`` seconds counts.
     """
 
     settings: ClassVar[type[LawSettings]] = LatencySettings
@@ -53,10 +53,12 @@ class Latency(Law[LatencySettings]):
         service = time.mean if time is not None else latency / 2
         spare = max(latency - service, _LEAST_SPARE * latency)
         load = seen.arrival_rate * service
+        # Waiting grows with the spread of the service times (Allen and Cunneen); one that is not known is taken as 1.
+        variation = time.deviation / time.mean if time is not None else 1.0
+        patience = spare / service * 2.0 / (1.0 + min(variation, 10.0) ** 2)
         backlog = seen.counts.ready + seen.counts.delayed
         draining = min(float(backlog), backlog * service / spare)
-        quantile = max(0.0, NormalDist().inv_cdf(percentile / 100))
-        need = math.ceil(min(load + quantile * math.sqrt(load) + draining, 1e9))
+        need = math.ceil(staffing(load, patience, 1.0 - percentile / 100) + draining)
         if seen.counts.outstanding > 0:
             need = max(need, 1)
         keep = max(settings.hold, settings.idle)
@@ -79,3 +81,25 @@ class Latency(Law[LatencySettings]):
             reason += f"; max is {situation.maximum}"
         kept = _Memory(needs=(*needs, (seen.at, need))[-_MOST_KEPT:])
         return Proposal(wanted, reason, feasible, None, kept.model_dump(mode="json"))
+
+
+def staffing(load: float, patience: float, late: float) -> int:
+    """The fewest servers of an M/M/c queue of which at most the share ``late`` of the customers waits too long.
+
+    ``load`` is the mean number of busy servers, ``patience`` how long one may wait, in mean service times.
+    """
+    if load <= 0:
+        return 0
+    if load >= MAX_REPLICAS:
+        return math.ceil(min(load + NormalDist().inv_cdf(1.0 - late) * math.sqrt(load), 1e9))
+    blocked = 1.0
+    servers = 0
+    while servers <= 2 * MAX_REPLICAS:
+        servers += 1
+        blocked = load * blocked / (servers + load * blocked)
+        if servers <= load:
+            continue
+        waits = blocked / (1.0 - load / servers * (1.0 - blocked))
+        if waits * math.exp(-(servers - load) * patience) <= late:
+            break
+    return servers

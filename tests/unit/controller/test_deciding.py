@@ -1,0 +1,161 @@
+"""One decision from the record, an observation, a law and the guard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from common.domain.progress import Counts
+from controller.deciding import decide, is_due
+from controller.laws import Law, LawSettings, Memory, Proposal, Situation
+from controller.laws.fixed import Nop
+from controller.laws.threshold import Threshold, ThresholdSettings
+from controller.record import begin, renew
+from tests.unit.controller.builders import START, observed
+from tests.unit.controller.plant import request_for
+
+NOW = START + 100.0
+
+
+class Saying(Law[LawSettings]):
+    """Says what it is told to, or raises it."""
+
+    def __init__(self, wanted: Any = 5, memory: Any = None, raises: Exception | None = None) -> None:
+        self.wanted, self.memory, self.raises = wanted, memory, raises
+        self.asked: list[Situation] = []
+
+    def decide(self, situation: Situation, settings: LawSettings, memory: Memory) -> Proposal:
+        self.asked.append(situation)
+        if self.raises is not None:
+            raise self.raises
+        kept: Mapping[str, Any] = {"n": memory.get("n", 0) + 1} if self.memory is None else self.memory
+        return Proposal(self.wanted, "says so", memory=kept)
+
+
+def record(**given: Any):
+    return begin(request_for("nop", **given), NOW - 60.0)
+
+
+def decided(law: Law[Any], kept=None, seen=None, cap=None, now=NOW):
+    return decide(kept or record(), seen or observed(), law, LawSettings(), cap, now)
+
+
+def test_the_decision_says_everything() -> None:
+    outcome = decided(Saying(7), seen=observed(deadline=200.0, progress=0.4, observed=1))
+    decision = outcome.decision
+    assert decision is not None
+    assert (decision.wanted, decision.granted, decision.previous, decision.observed) == (7, 7, 1, 1)
+    assert decision.error == pytest.approx(-0.1)
+    assert outcome.record.desired == 7
+    assert outcome.record.scalings == 1
+    assert outcome.record.memory == {"n": 1}
+
+
+def test_memory_is_kept_across_decisions() -> None:
+    law, kept = Saying(3), record()
+    for _ in range(3):
+        kept = decided(law, kept).record
+    assert kept.memory == {"n": 3}
+    assert kept.scalings == 1
+
+
+def test_bounds_and_cap_reach_law_and_guard() -> None:
+    law = Saying(50)
+    outcome = decided(law, record(minimum=2, maximum=8), cap=5)
+    assert outcome.record.desired == 5
+    assert (law.asked[0].minimum, law.asked[0].maximum) == (2, 5)
+    assert decided(Saying(50), record(minimum=2, maximum=8), cap=0).record.desired == 0
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        Saying(raises=ZeroDivisionError("division by zero")),
+        Saying(raises=KeyError("x")),
+        Saying(5, memory={"x": math.nan}),
+        Saying(5, memory={"x": object()}),
+    ],
+)
+def test_a_broken_law_holds_and_keeps_its_memory(law: Saying) -> None:
+    kept = record().model_copy(update={"memory": {"n": 4}, "desired": 3})
+    outcome = decided(law, kept)
+    assert outcome.record.desired == 3
+    assert outcome.record.memory == {"n": 4}
+    assert outcome.decision is not None
+    assert "failed" in outcome.decision.reason
+
+
+@pytest.mark.parametrize("wanted", [math.nan, None, "many", math.inf])
+def test_a_law_that_proposes_garbage_holds(wanted: object) -> None:
+    outcome = decided(Saying(wanted), record().model_copy(update={"desired": 3}))
+    assert outcome.record.desired == 3
+
+
+def test_a_huge_memory_is_not_kept() -> None:
+    outcome = decided(Saying(4, memory={"x": "y" * 300_000}))
+    assert outcome.record.memory == {}
+    assert outcome.record.desired == 4
+
+
+def test_an_observation_that_never_renews_is_stale_and_holds() -> None:
+    law, seen = Saying(9), observed()
+    kept = decided(law, record(interval=5.0), seen, now=NOW).record
+    assert kept.desired == 9
+    kept = kept.model_copy(update={"desired": 2})
+    late = decided(law, kept, seen, now=NOW + 16.0)
+    assert late.record.desired == 2
+    assert late.decision is not None
+    assert "old" in late.decision.reason
+    fresh = decided(law, late.record, observed(at=seen.at + 1.0), now=NOW + 21.0)
+    assert fresh.record.desired == 9
+
+
+def test_staleness_does_not_depend_on_the_clocks_of_others() -> None:
+    assert decided(Saying(9), seen=observed(at=NOW - 7200.0)).record.desired == 9
+    assert decided(Saying(9), seen=observed(at=NOW + 7200.0)).record.desired == 9
+
+
+def test_an_unavailable_cluster_holds() -> None:
+    outcome = decided(Saying(9), seen=observed(cluster_available=False))
+    assert outcome.record.desired == 1
+    assert "does not answer" in outcome.record.reason
+
+
+def test_a_finished_batch_is_never_scaled() -> None:
+    done = observed().model_copy(update={"counts": Counts(total=3, done=2, dead=1)})
+    outcome = decided(Saying(9), seen=done)
+    assert outcome.decision is None
+    assert outcome.record.desired == 1
+
+
+def test_one_decision_an_interval() -> None:
+    kept = decided(Nop(), record(interval=5.0), now=NOW).record
+    assert not is_due(kept, NOW + 4.0)
+    assert is_due(kept, NOW + 5.0)
+    assert is_due(kept, NOW - 3600.0), "a clock that stepped back does not stop deciding"
+
+
+def test_the_laws_own_settings_reach_it() -> None:
+    kept = record(maximum=10).model_copy(update={"desired": 4})
+    seen = observed(deadline=100.0, elapsed=100.0, progress=0.5)
+    outcome = decide(kept, seen, Threshold(), ThresholdSettings(trigger_up=0.2, actuation_size=3), None, NOW)
+    assert outcome.record.desired == 7
+
+
+def test_the_same_post_changes_nothing_and_a_new_generation_keeps_the_memory() -> None:
+    first = request_for("deadline", created_with=2)
+    kept = begin(first, NOW).model_copy(update={"memory": {"busy": 5.0}, "desired": 6, "requested": 6, "scalings": 3})
+    assert renew(kept, first, NOW + 1) is kept
+    second = first.model_copy(update={"job": "kj-0000001-g2", "initial": 3})
+    renewed = renew(kept.model_copy(update={"job_ended": True}), second, NOW + 1)
+    assert renewed.memory == {"busy": 5.0}
+    assert (renewed.desired, renewed.requested, renewed.job_ended, renewed.scalings) == (6, 3, False, 3)
+
+
+def test_another_law_starts_with_an_empty_memory() -> None:
+    first = request_for("deadline")
+    kept = begin(first, NOW).model_copy(update={"memory": {"busy": 5.0}})
+    assert renew(kept, first.model_copy(update={"law": "pid"}), NOW).memory == {}
