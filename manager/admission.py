@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,12 +52,13 @@ class Admission:
         self,
         settings: WorkloadSettings,
         laws: Laws,
-        plugins: Callable[[], Sequence[PluginInfo]] = list_plugins,
+        plugins: Sequence[PluginInfo] | None = None,
         sources: Sources = installed_sources,
     ) -> None:
         self._settings = settings
         self._laws = laws
-        self._plugins = plugins
+        # What is installed does not change while we run, and looking is slow.
+        self._plugins = list_plugins() if plugins is None else plugins
         self._sources = sources
 
     def examine(self, spec: SubmissionSpec) -> Findings:
@@ -76,9 +77,8 @@ class Admission:
         return (), []
 
     def _plugin_names(self, spec: SubmissionSpec) -> list[Fault]:
-        infos = self._plugins()
-        monitors = [info.name for info in infos if info.component == "monitor" and not info.problem]
-        visualizers = [info.name for info in infos if info.component == "visualizer" and not info.problem]
+        monitors = [info.name for info in self._plugins if info.component == "monitor" and not info.problem]
+        visualizers = [info.name for info in self._plugins if info.component == "visualizer" and not info.problem]
         faults: list[Fault] = []
         # Run from a source tree that is not installed, there are no entry points to know monitors by.
         if monitors and spec.monitoring.plugin not in monitors:

@@ -215,14 +215,13 @@ def _new_items(document: Any, max_item: int) -> list[NewItem]:
     return items
 
 
-def _new_item(entry: Any, max_item: int) -> tuple[list[tuple[tuple[str, ...], str]], NewItem | None]:
+def _new_item(entry: Any, max_item: int) -> tuple[list[_Problem], NewItem | None]:
     if isinstance(entry, str):
         entry = {"payload": entry}
     if not isinstance(entry, Mapping):
         return [((), "must be text, or an object with payload and id")], None
-    faults = [
-        ((str(name)[:80],), "unknown field; known here are id, payload") for name in entry.keys() - {"id", "payload"}
-    ]
+    unknown = sorted(str(name)[:80] for name in entry if name not in ("id", "payload"))
+    faults: list[_Problem] = [((name,), "unknown field; known here are id, payload") for name in unknown]
     payload, id = entry.get("payload"), entry.get("id")
     if not isinstance(payload, str) or plain_faults(payload):
         faults.append((("payload",), "must be text without NUL"))

@@ -59,7 +59,7 @@ _MOVED = tuple(
     for old, new in FIELDS
     if not new.startswith(("control.settings.", "monitoring.", "node_selector", "resources.gpu", "env", "control.law"))
 )
-_OLD_NAMES = {new: old for old, new in FIELDS} | {"workload": f"{_INFO}.redis_workload"}
+_OLD_NAMES = {new: old for old, new in FIELDS} | {"workload": f"{_INFO}.redis_workload", "run": f"{_INFO}.cmd"}
 _REQUIRED = (
     f"{_INFO}.cmd",
     f"{_INFO}.img",

@@ -189,7 +189,7 @@ def _impurities(value: object, path: Path) -> Iterator[tuple[Path, str]]:
             yield path, "must be a finite number"
     elif isinstance(value, Mapping | list | tuple):
         if len(path) >= _MAX_DEPTH:
-            yield path, f"is nested more than {_MAX_DEPTH} levels deep"
+            yield path[:1], f"is nested more than {_MAX_DEPTH} levels deep"
         elif isinstance(value, Mapping):
             for key, inner in value.items():
                 yield from _key_impurities(key, path)

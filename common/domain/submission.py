@@ -261,6 +261,7 @@ class SubmissionSpec(Strict):
             ("command", "run"),
             lambda self: (self.command is None) != (self.run is None),
             "give exactly one of command and run",
+            at="run",
         ),
         Rule(
             ("deadline", "target"),

@@ -10,11 +10,12 @@ from tests.fakes.clock import FakeClock
 
 
 class MemoryClaims:
-    """Implements ports.Claims. ``down`` makes each call raise Unavailable."""
+    """Implements ports.Claims. ``down`` makes each call raise Unavailable; ``taken`` counts the claims made."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or FakeClock()
         self.down = False
+        self.taken = 0
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[str, float]] = {}
 
@@ -23,6 +24,7 @@ class MemoryClaims:
             held = self._held(name)
             if held is None:
                 self._kept[name] = (value, self.clock.now() + ttl)
+                self.taken += 1
                 return value
             return held
 
