@@ -143,7 +143,7 @@ def test_sigterm_lets_the_item_in_hand_finish(place: Place, eventually: Eventual
 
 def test_an_item_longer_than_the_grace_goes_back_unharmed(place: Place, eventually: Eventually) -> None:
     place.fill("a", retries=0)
-    worker = place.sdk(GATED, ASPERATHOS_GRACE_SECONDS="1")
+    worker = place.sdk(GATED, ASPERATHOS_GRACE_SECONDS="2")
     eventually(lambda: place.touched("started-a"))
     worker.terminate()
     assert worker.wait(10) == 143
@@ -161,7 +161,7 @@ def test_sigterm_is_noticed_inside_a_long_call_into_c(place: Place, eventually: 
             hashlib.pbkdf2_hmac("sha256", b"x", b"y", 10**9)
         asperathos_worker.run(handler)
         """,
-        ASPERATHOS_GRACE_SECONDS="1",
+        ASPERATHOS_GRACE_SECONDS="2",
     )
     eventually(lambda: place.touched("started"))
     worker.terminate()

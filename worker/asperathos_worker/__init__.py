@@ -1,6 +1,11 @@
 """The worker side of Asperathos: the work queue, an SDK for handlers, and a runner for commands.
 
 Law of this package: it imports the standard library and ``redis`` only, so that it fits into any image.
+
+``sdk`` and ``runner`` are the two doors. Both give a processor (``handling``: a Python function, ``command``: a command
+per item) to ``operate``, which owns threads and signals. ``engine`` works in the main thread, ``watch`` beside it; what
+they share is a ``Desk`` with the ``hand`` (the leases held) and the ``line`` (the queue, or waiting for it). ``pace``,
+``template``, ``outcome`` and ``settings`` decide without effects.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class WorkerSettings:
 
     @property
     def margin(self) -> float:
-        """The part of the grace period kept for handing items back: a fifth, at least 0.5 s, at most 5 s."""
-        return min(5.0, max(0.5, self.grace / 5))
+        """The part of the grace period kept for handing items back: a fifth, 1 to 5 s, never more than half of it."""
+        return min(5.0, max(1.0, self.grace / 5), self.grace / 2)
 
 
 def _positive_float(text: str) -> float:

@@ -65,7 +65,7 @@ def test_every_fault_is_named_at_once_and_no_password_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("grace", "margin"), [(0, 0.5), (2, 0.5), (10, 2), (30, 5), (300, 5)])
+@pytest.mark.parametrize(("grace", "margin"), [(0, 0), (1, 0.5), (2, 1), (4, 1), (10, 2), (30, 5), (300, 5)])
 def test_margin(grace: float, margin: float) -> None:
     assert WorkerSettings("redis://x", "s", "w", grace=grace).margin == margin
 
