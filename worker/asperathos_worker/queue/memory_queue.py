@@ -372,6 +372,6 @@ class MemoryQueue:
             self._service = observed(self._service, busy / len(started), len(started))
             self._done += len(started)
             info.free = now
-            while config.retain and len(self._finished) > config.retain:
+            while config.stream and config.retain and len(self._finished) > config.retain:
                 del self._items[self._finished.pop(0).id]
         return tuple(accepted)

@@ -140,27 +140,28 @@ class RedisQueue:
         self._transport.run(scripts.SET, ["limit", "" if limit is None else limit])
 
     def stats(self) -> QueueStats:
-        now, closed, stopped, limit, ready, delayed, leased, dead, oldest, counters, leases = self._transport.run(
-            scripts.STATS, []
-        )
+        snapshot = self._transport.run(scripts.STATS, [])
+        now, closed, stopped, limit, put, ready, delayed, leased, done, dead, oldest, counters, leases = snapshot
         at = _seconds(now)
         counts = {name: float(value) for name, value in _pairs(counters)}
+        failed, expired, released = (int(counts.get(name, 0)) for name in ("failed", "expired", "released"))
         started = sorted(_seconds(_words(lease, 5)[4]) for lease in leases)
         return QueueStats(
             at=at,
-            put=int(counts.get("put", 0)),
+            put=put,
             ready=ready,
             delayed=delayed,
             leased=leased,
-            done=int(counts.get("done", 0)),
+            done=done,
             dead=dead,
             closed=bool(closed),
             stopped=bool(stopped),
             limit=int(limit) if _text(limit) else None,
-            taken=int(counts.get("taken", 0)),
-            failed=int(counts.get("failed", 0)),
-            expired=int(counts.get("expired", 0)),
-            released=int(counts.get("released", 0)),
+            # Every attempt either is leased or has ended in one of these ways.
+            taken=leased + done + failed + expired + released,
+            failed=failed,
+            expired=expired,
+            released=released,
             oldest_ready_wait=max(0.0, at - _seconds(oldest)) if _text(oldest) else None,
             running=tuple(max(0.0, at - start) for start in started[:1000]),
             service=_histogram("service", counts),

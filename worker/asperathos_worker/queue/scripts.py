@@ -48,7 +48,7 @@ PARTS = (
     "delayed",
     "leased",
     "leases",
-    "tries",
+    "errors",
     "finished",
     "dead",
     "dead_order",
@@ -56,6 +56,7 @@ PARTS = (
     "names",
     "workers",
     "puts",
+    "durations",
     "counters",
     "reported",
 )

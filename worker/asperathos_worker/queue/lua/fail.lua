@@ -11,11 +11,10 @@ if attempt ~= ARGV[3] then
 end
 failures = failures + 1
 if not failed(id, attempt, worker, failures, ARGV[5], ARGV[4] == '1') then
-  unlease(id)
-  local backoff = math.min(tonumber(rules[4]), tonumber(rules[3]) * 2 ^ (failures - 1))
+  put_back(id, attempt, failures)
+  local backoff = math.min(rule('backoff_cap'), rule('backoff_base') * 2 ^ (failures - 1))
   call('ZADD', P .. 'delayed', NOW + backoff, id)
 end
 count('failed', 1)
 heard(ARGV[1], nil, true)
-flush()
 return 1

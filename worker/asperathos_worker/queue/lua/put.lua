@@ -1,6 +1,6 @@
 -- Appends items and returns how many were new. ARGV: token, then id, payload of each; an empty id is replaced by the
 -- next free number. The token, given if any id is empty, makes sending the same batch twice harmless.
-if CLOSED or STOPPED then
+if STOPPED or rule('closed') == 1 then
   return redis.error_reply('QUEUECLOSED the queue takes no more items')
 end
 if ARGV[1] ~= '' then
@@ -9,9 +9,9 @@ if ARGV[1] ~= '' then
   end
   call('ZREMRANGEBYSCORE', P .. 'puts', '-inf', NOW - 600000000)
 end
-local head = '::'
+local head = ':'
 if STREAM then
-  head = ':' .. NOW_TEXT .. ':'
+  head = 'r' .. NOW_TEXT .. ' 0 0:'
 end
 local items = P .. 'items'
 local next_number
@@ -37,6 +37,4 @@ end
 for first = 1, #new, 1000 do
   call('RPUSH', P .. 'ready', unpack(new, first, math.min(first + 999, #new)))
 end
-count('put', #new)
-flush()
 return #new

@@ -7,15 +7,14 @@ for i = #ARGV - 1, 2, -2 do
   if lease then
     local attempt, failures = string.match(lease, LEASE_RECORD)
     if attempt == ARGV[i + 1] then
-      local _, _, _, err = tries_of(id)
-      unlease(id)
-      call('HSET', P .. 'tries', id, attempt .. ' ' .. failures .. ' ' .. NOW_TEXT .. ' ' .. (err or ''))
+      put_back(id, attempt, failures)
       call('LPUSH', P .. 'ready', id)
       released = released + 1
     end
   end
 end
-count('released', released)
+if released > 0 then
+  count('released', released)
+end
 heard(ARGV[1], nil, released > 0)
-flush()
 return released

@@ -2,6 +2,7 @@
 -- ARGV: worker, index, n, call, then id, attempt, result of each acknowledgement. "call" is new with every call of a
 -- client but the same when it repeats one whose answer it did not get.
 -- Returns JSON: [verdict, lease (us), "1" or "0" per acknowledgement, then id, payload, attempt, failures per lease].
+local CHUNK = 1000 -- items per command, as Lua's unpack has its limit
 local name, index, n, this_call = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local number, old_index, seen, free, took, last_call
 local record = call('HGET', P .. 'workers', name)
@@ -12,85 +13,125 @@ else
 end
 local changed = false
 
--- Acknowledgements. One that repeats the accepted one is accepted and changes nothing.
-local accepted = {}
-if #ARGV > 4 then
-  local done = tonumber(call('HGET', P .. 'counters', 'done') or 0)
-  local now_done, first_start = 0, NOW
-  for i = 5, #ARGV, 3 do
-    local id, attempt, result = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local lease = call('HGET', P .. 'leases', id)
-    local held, failures, worker, started, _
-    if lease then
-      held, failures, worker, _, started = string.match(lease, LEASE_RECORD)
-    end
+-- Acknowledgements from ARGV[first] to ARGV[last]. One that repeats the accepted one is accepted and changes nothing.
+local verdicts, finished, first_start = {}, 0, NOW
+local function acknowledge(first, last)
+  local ids = {}
+  for i = first, last, 3 do
+    ids[#ids + 1] = ARGV[i]
+  end
+  local leases, items = call('HMGET', P .. 'leases', unpack(ids)), call('HMGET', P .. 'items', unpack(ids))
+  local accepted, taken_again, records, starts = {}, {}, {}, {}
+  local mine = {}
+  for k, id in ipairs(ids) do
+    local attempt, result = ARGV[first + 3 * k - 2], ARGV[first + 3 * k - 1]
     local verdict = '0'
-    if held == attempt then
-      local item = call('HGET', P .. 'items', id)
-      local payload = string.sub(item, string.match(item, '^%d*:%d*:()'))
-      unlease(id)
-      if attempt ~= '1' then
-        call('HDEL', P .. 'tries', id)
+    if mine[id] then
+      verdict = mine[id] == attempt and '1' or '0'
+    elseif leases[k] then
+      local held, failures, worker, _, started = string.match(leases[k], LEASE_RECORD)
+      if held == attempt then
+        local at = #accepted + 1
+        local _, start = string.match(items[k], ITEM)
+        mine[id] = attempt
+        accepted[at] = id
+        starts[at] = string.sub(items[k], start)
+        records[at] = attempt .. ' ' .. failures .. ' ' .. worker .. ' ' .. started .. ' ' .. NOW_TEXT .. ' ' .. #id
+          .. ' ' .. id .. result
+        if attempt ~= '1' then
+          taken_again[#taken_again + 1] = id
+        end
+        first_start = math.min(first_start, tonumber(started))
+        verdict = '1'
       end
-      call('HSET', P .. 'items', id, string.format('%.0f::', done + now_done) .. payload)
-      call('RPUSH', P .. 'finished', attempt .. ' ' .. failures .. ' ' .. worker .. ' ' .. started .. ' '
-        .. NOW_TEXT .. ' ' .. #id .. ' ' .. id .. result)
-      now_done = now_done + 1
-      first_start = math.min(first_start, tonumber(started))
-      verdict = '1'
-    elseif not lease then
-      local item = call('HGET', P .. 'items', id)
-      local position = item and string.match(item, '^(%d+):')
+    elseif items[k] then
+      local position = string.match(items[k], '^d(%d+):')
       if position then
-        local trimmed = done + now_done - call('LLEN', P .. 'finished')
-        local kept = call('LINDEX', P .. 'finished', string.format('%.0f', position - trimmed))
+        local kept = call('LINDEX', P .. 'finished', position - TRIMMED)
         if kept and string.match(kept, '^%d+') == attempt then
           verdict = '1'
         end
       end
     end
-    accepted[#accepted + 1] = verdict
+    verdicts[#verdicts + 1] = verdict
   end
-  if now_done > 0 then
-    -- What a worker hands in together it has worked off one after the other since it was last free.
-    local busy = math.max(0, NOW - math.max(first_start, tonumber(free)))
-    observe('service', busy / now_done, now_done)
-    count('done', now_done)
-    free = NOW_TEXT
-    changed = true
-    if RETAIN > 0 then
-      local excess = math.min(call('LLEN', P .. 'finished') - RETAIN, 1000)
-      for _ = 1, excess do
-        local oldest = call('LPOP', P .. 'finished')
-        local length, start = string.match(oldest, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
-        call('HDEL', P .. 'items', string.sub(oldest, start, start + length - 1))
-      end
+  if #accepted > 0 then
+    local position = call('RPUSH', P .. 'finished', unpack(records)) + TRIMMED - #records
+    local pairs = {}
+    for k, id in ipairs(accepted) do
+      pairs[2 * k - 1] = id
+      pairs[2 * k] = 'd' .. position + k - 1 .. ':' .. starts[k]
+    end
+    call('HSET', P .. 'items', unpack(pairs))
+    call('HDEL', P .. 'leases', unpack(accepted))
+    call('ZREM', P .. 'leased', unpack(accepted))
+    if #taken_again > 0 then
+      call('HDEL', P .. 'errors', unpack(taken_again))
+    end
+    finished = finished + #accepted
+  end
+end
+
+for first = 5, #ARGV, 3 * CHUNK do
+  acknowledge(first, math.min(first + 3 * CHUNK - 1, #ARGV))
+end
+if finished > 0 then
+  -- What a worker hands in together it has worked off one after the other since it was last free.
+  local busy = math.max(0, NOW - math.max(first_start, tonumber(free)))
+  observe({'service ' .. busy / finished .. ' ' .. finished})
+  free = NOW_TEXT
+  changed = true
+  local retain = STREAM and rule('retain') or 0
+  if retain > 0 then
+    local excess = math.min(call('LLEN', P .. 'finished') - retain, CHUNK)
+    for _ = 1, excess do
+      local oldest = call('LPOP', P .. 'finished')
+      local length, start = string.match(oldest, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
+      call('HDEL', P .. 'items', string.sub(oldest, start, start + length - 1))
+      call('HINCRBY', P .. 'config', 'trimmed', 1)
     end
   end
 end
 
-local answer = {'wait', LEASE, table.concat(accepted)}
+local answer = {'wait', LEASE, table.concat(verdicts)}
+local handed = 0
 
 local function tell(id, payload, attempt, failures)
-  local at = #answer
+  local at = 3 + 4 * handed
   answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = id, payload, attempt + 0, failures + 0
+  handed = handed + 1
 end
 
--- Leases the item to this worker; readied: since when it could have been taken (nil: since it was put).
-local function hand_out(id, attempt, failures, readied)
-  local item = call('HGET', P .. 'items', id)
-  local stamp, start = string.match(item, '^%d*:(%d*):()')
-  attempt = attempt + 1
-  call('HSET', P .. 'leases', id, attempt .. ' ' .. failures .. ' ' .. number .. ' ' .. index .. ' ' .. NOW_TEXT)
-  call('ZADD', P .. 'leased', NOW + LEASE, id)
-  if STREAM then
-    observe('wait', math.max(0, NOW - tonumber(readied or stamp)), 1)
+-- Leases items to this worker. Each of known, if any, is {attempt, failures, since when it could have been taken}; the
+-- items' headers know the rest.
+local function hand_out(ids, known)
+  if #ids == 0 then
+    return
   end
-  tell(id, string.sub(item, start), attempt, failures)
-end
-
-local function missing()
-  return n - (#answer - 3) / 4
+  local items = call('HMGET', P .. 'items', unpack(ids))
+  local leases, ends, waits, lease_end = {}, {}, {}, text(NOW + LEASE)
+  local rest = ' ' .. number .. ' ' .. index .. ' ' .. NOW_TEXT
+  for k, id in ipairs(ids) do
+    local header, start = string.match(items[k], ITEM)
+    local readied, attempt, failures = NOW, 0, 0
+    if known then
+      attempt, failures, readied = unpack(known[k])
+    elseif header ~= '' then
+      readied, attempt, failures = string.match(header, RETURNED_HEADER)
+    end
+    attempt = attempt + 1
+    leases[2 * k - 1], leases[2 * k] = id, attempt .. ' ' .. failures .. rest
+    ends[2 * k - 1], ends[2 * k] = lease_end, id
+    if STREAM then
+      waits[k] = 'wait ' .. math.max(0, NOW - tonumber(readied)) .. ' 1'
+    end
+    tell(id, string.sub(items[k], start), attempt, failures)
+  end
+  call('HSET', P .. 'leases', unpack(leases))
+  call('ZADD', P .. 'leased', unpack(ends))
+  if STREAM then
+    observe(waits)
+  end
 end
 
 -- A repeated call gets what it took the first time, as far as it is still its own.
@@ -100,61 +141,70 @@ if n > 0 and last_call == this_call then
     local attempt, failures, worker, _, started = string.match(leases[i + 1], LEASE_RECORD)
     if worker == number and started == took then
       local item = call('HGET', P .. 'items', leases[i])
-      tell(leases[i], string.sub(item, string.match(item, '^%d*:%d*:()')), attempt, failures)
+      local _, start = string.match(item, ITEM)
+      tell(leases[i], string.sub(item, start), attempt, failures)
     end
   end
 end
 
 local draining = LIMIT <= tonumber(index)
-if n > 0 and #answer == 3 and not STOPPED and not draining then
-  -- Expired leases. At most 1000 of them die in one call, so that a call stays short.
+if n > 0 and handed == 0 and not STOPPED and not draining then
+  -- Expired leases. At most CHUNK of them die in one call, so that a call stays short.
   local dead = 0
-  while missing() > 0 and dead < 1000 do
-    local late = call('ZRANGEBYSCORE', P .. 'leased', '-inf', NOW, 'LIMIT', 0, missing())
+  while handed < n and dead < CHUNK do
+    local late = call('ZRANGEBYSCORE', P .. 'leased', '-inf', NOW_TEXT, 'LIMIT', 0, math.min(n - handed, CHUNK))
     if #late == 0 then
       break
     end
+    local alive, known = {}, {}
     for _, id in ipairs(late) do
-      local ended = STREAM and call('ZSCORE', P .. 'leased', id) or nil
+      local ended = call('ZSCORE', P .. 'leased', id)
       local died, attempt, failures = expire(id)
       if died then
         dead = dead + 1
       else
-        hand_out(id, attempt, failures, ended)
+        alive[#alive + 1] = id
+        known[#known + 1] = {attempt, failures, ended}
       end
     end
+    hand_out(alive, known)
   end
   -- Items whose backoff has ended.
-  if missing() > 0 then
-    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW, 'LIMIT', 0, missing())) do
-      local due = STREAM and call('ZSCORE', P .. 'delayed', id) or nil
-      call('ZREM', P .. 'delayed', id)
-      local attempt, failures = tries_of(id)
-      hand_out(id, attempt, failures, due)
+  while handed < n do
+    local due = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW_TEXT, 'LIMIT', 0, math.min(n - handed, CHUNK))
+    if #due == 0 then
+      break
     end
+    local known = {}
+    for k, id in ipairs(due) do
+      local header = string.match(call('HGET', P .. 'items', id), ITEM)
+      local _, attempt, failures = string.match(header, RETURNED_HEADER)
+      known[k] = {attempt, failures, call('ZSCORE', P .. 'delayed', id)}
+    end
+    call('ZREM', P .. 'delayed', unpack(due))
+    hand_out(due, known)
   end
   -- Ready ones.
-  if missing() > 0 then
+  while handed < n do
     local ids
-    if missing() == 1 then
+    if n - handed == 1 then
       ids = {call('LPOP', P .. 'ready') or nil}
     else
-      ids = call('LRANGE', P .. 'ready', 0, missing() - 1)
+      ids = call('LRANGE', P .. 'ready', 0, math.min(n - handed, CHUNK) - 1)
       call('LTRIM', P .. 'ready', #ids, -1)
     end
-    for _, id in ipairs(ids) do
-      local attempt, failures, readied = tries_of(id)
-      hand_out(id, attempt or 0, failures or 0, readied)
+    if #ids == 0 then
+      break
     end
+    hand_out(ids)
   end
-  if #answer > 3 then
-    count('taken', (#answer - 3) / 4)
+  if handed > 0 then
     took, last_call = NOW_TEXT, this_call
     changed = true
   end
 end
 
-if #answer > 3 then
+if handed > 0 then
   answer[1] = 'items'
 elseif STOPPED then
   answer[1] = 'stopped'
@@ -169,5 +219,4 @@ if changed or index ~= old_index or NOW - seen > 1000000 then
   call('HSET', P .. 'workers', name, number .. ' ' .. index .. ' ' .. NOW_TEXT .. ' ' .. free .. ' ' .. took .. ' '
     .. last_call)
 end
-flush()
 return cjson.encode(answer)
