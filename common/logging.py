@@ -27,6 +27,8 @@ def configure_logging(service: str, level: str = "info", json_lines: bool | None
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    # It tells of every retry; who retries tells of what came of it.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def get_logger(name: str) -> Any:

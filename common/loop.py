@@ -165,7 +165,7 @@ class Loop:
 
     def _scan(self, now: float) -> None:
         try:
-            active = set(self._steps.active_ids())
+            active = dict.fromkeys(self._steps.active_ids())
         except Exception as error:  # what is known already goes on
             self._failed_scans += 1
             self._meter.failed()
@@ -175,8 +175,8 @@ class Loop:
         self._failed_scans = 0
         self._next_scan = now + self._settings.scan
         with self._changed:
-            for id in active - self._due.keys():
-                self._due[id] = _Due(now)
+            for id in active:
+                self._due.setdefault(id, _Due(now))
             for id in [id for id, due in self._due.items() if id not in active and not due.running]:
                 del self._due[id]
 

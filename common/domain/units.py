@@ -8,7 +8,7 @@ import re
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _NUMBER = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", re.ASCII)
+_QUANTITY = re.compile(r"^(\d+(?:\.\d*)?|\.\d+)(?:(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)|[eE]([+-]?\d{1,2}))?$", re.ASCII)
 _FACTORS = {
     None: 1.0,
     "m": 1e-3,
@@ -17,11 +17,13 @@ _FACTORS = {
     "G": 1e9,
     "T": 1e12,
     "P": 1e15,
+    "E": 1e18,
     "Ki": 2.0**10,
     "Mi": 2.0**20,
     "Gi": 2.0**30,
     "Ti": 2.0**40,
     "Pi": 2.0**50,
+    "Ei": 2.0**60,
 }
 
 
@@ -62,7 +64,7 @@ def format_duration(seconds: float) -> str:
         return "unknown"
     sign = "-" if seconds < 0 else ""
     seconds = abs(seconds)
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{sign}{seconds * 1000:.0f}ms"
     whole = round(seconds)
     if whole < 60:
@@ -81,4 +83,7 @@ def parse_quantity(value: object) -> float:
     match = _QUANTITY.match(str(value).strip())
     if match is None:
         raise ValueError(f"{str(value)[:40]!r} is not a Kubernetes quantity: write 500m, 2, 512Mi or 1.5Gi")
-    return float(match.group(1)) * _FACTORS[match.group(2)]
+    number = float(match.group(1)) * _FACTORS[match.group(2)] * 10.0 ** int(match.group(3) or 0)
+    if not math.isfinite(number):
+        raise ValueError("is too large")
+    return number

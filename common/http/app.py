@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,10 @@ from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from werkzeug.exceptions import HTTPException
 
-from common.domain.errors import AsperathosError, Unauthorized
+from common.clock import SystemClock
+from common.domain.errors import AsperathosError, TooLarge, Unauthorized
 from common.logging import get_logger
+from common.ports import Clock
 
 log = get_logger(__name__)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
@@ -76,14 +77,14 @@ class _StripJsonSuffix:
         return self._wsgi(environ, start_response)
 
 
-def create_app(settings: AppSettings, telemetry: Telemetry) -> Flask:
+def create_app(settings: AppSettings, telemetry: Telemetry, clock: Clock | None = None) -> Flask:
     """A Flask app with everything services share; the caller registers its routes."""
     app = Flask(settings.service, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
     app.wsgi_app = _StripJsonSuffix(app.wsgi_app)  # type: ignore[method-assign]
-    _register_request_context(app, settings, telemetry)
+    _register_request_context(app, settings, telemetry, clock or SystemClock())
     _register_errors(app)
     _register_health(app, settings, telemetry)
     return app
@@ -114,17 +115,17 @@ def error_response(status: int, name: str, message: str, details: list[dict[str,
     return Response(json.dumps(body), status=status, mimetype="application/json")
 
 
-def _register_request_context(app: Flask, settings: AppSettings, telemetry: Telemetry) -> None:
+def _register_request_context(app: Flask, settings: AppSettings, telemetry: Telemetry, clock: Clock) -> None:
     @app.before_request
     def begin() -> None:
         shown = request.headers.get("X-Request-Id", "")
         g.request_id = shown if _REQUEST_ID.match(shown) else uuid.uuid4().hex
-        g.began = time.perf_counter()
+        g.began = clock.monotonic()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
     @app.after_request
     def finish(response: Response) -> Response:
-        took = time.perf_counter() - g.get("began", time.perf_counter())
+        took = clock.monotonic() - g.began
         route = str(request.url_rule) if request.url_rule else "unmatched"
         telemetry.requests.labels(settings.service, request.method, route, str(response.status_code)).observe(took)
         response.headers["X-Request-Id"] = g.get("request_id", "")
@@ -154,7 +155,8 @@ def _register_errors(app: Flask) -> None:
         status = error.code or 500
         name = (error.name or "error").upper().replace(" ", "_")
         message = error.description or name
-        if status == 413:
+        if status == TooLarge.status:
+            name = TooLarge.name
             message = f"the body is larger than {app.config['MAX_CONTENT_LENGTH']} bytes"
         response = error_response(status, name, message)
         if status == 405 and getattr(error, "valid_methods", None):

@@ -9,18 +9,30 @@ from pydantic import BaseModel, ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from common.domain.errors import AsperathosError, BadRequest, Conflict, Fault, NotFound, Unavailable
+from common.domain.errors import (
+    AsperathosError,
+    BadRequest,
+    Conflict,
+    Fault,
+    Forbidden,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
 
 M = TypeVar("M", bound=BaseModel)
-_BY_STATUS: dict[int, type[AsperathosError]] = {400: BadRequest, 404: NotFound, 409: Conflict}
+_BY_STATUS: dict[int, type[AsperathosError]] = {
+    error.status: error for error in (BadRequest, Unauthorized, Forbidden, NotFound, Conflict, TooLarge)
+}
 
 
 class ServiceClient:
     """Talks to one service at ``base`` (``http://host:port``).
 
     Connection failures and 502/503/504 are retried ``retries`` times with exponential backoff; all our bodies are
-    idempotent, so POST is retried too. Raises Unavailable when the service does not answer, NotFound, Conflict and
-    BadRequest as it answers.
+    idempotent, so POST is retried too. Raises Unavailable when the service does not answer, and BadRequest,
+    Unauthorized, Forbidden, NotFound, Conflict and TooLarge as it answers.
     """
 
     def __init__(self, base: str, token: str = "", timeout: float = 5.0, retries: int = 2) -> None:
@@ -36,6 +48,8 @@ class ServiceClient:
             status_forcelist=(502, 503, 504),
             allowed_methods=None,
             raise_on_status=False,
+            # Whoever waits for the answer has a deadline of its own.
+            respect_retry_after_header=False,
         )
         self._session.mount("http://", HTTPAdapter(max_retries=policy))
         self._session.mount("https://", HTTPAdapter(max_retries=policy))
@@ -58,6 +72,10 @@ class ServiceClient:
     def get_json(self, path: str) -> Any:
         """GET plain JSON."""
         return self._call("GET", path, None)
+
+    def close(self) -> None:
+        """Give up the kept connections; a later call makes new ones."""
+        self._session.close()
 
     def _call(self, method: str, path: str, body: str | None) -> Any:
         try:
