@@ -28,6 +28,8 @@ from common.plugins import SOURCES, load_plugins
 
 _CHUNK = 64 * 1024
 _MOST_REDIRECTS = 5
+_SLACK = len(codecs.BOM_UTF8) + len(b"\r")
+"""Bytes of a line that may turn out not to be the item's."""
 _GZIP = b"\x1f\x8b"
 _WINDOW = 31
 """zlib's window size for gzip with header."""
@@ -105,10 +107,11 @@ def without_credentials(url: str) -> str:
 
 def lines(chunks: Iterable[bytes], limit: int) -> Iterator[str]:
     """The items in a stream of bytes. Raises WorkloadError naming the line that is too long or not UTF-8."""
-    number = 0
-    for number, raw in enumerate(_raw_lines(_unzipped(chunks), limit), start=1):
+    for number, raw in enumerate(_raw_lines(_unzipped(chunks), limit + _SLACK), start=1):
         line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         line = line.removesuffix(b"\r")
+        if len(line) > limit:
+            raise _too_long(number, limit)
         if line.strip():
             yield _item(line, number)
 
@@ -120,8 +123,8 @@ def _raw_lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
     for chunk in chunks:
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
-            if held + end - start > limit + 1:
-                raise _too_long(number, limit)
+            if held + end - start > limit:
+                raise _too_long(number, limit - _SLACK)
             yield b"".join((*pending, chunk[start:end]))
             pending, held = [], 0
             number += 1
@@ -129,9 +132,8 @@ def _raw_lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
         if start < len(chunk):
             pending.append(chunk[start:])
             held += len(chunk) - start
-            # One byte more than the limit may still be a carriage return.
-            if held > limit + 1:
-                raise _too_long(number, limit)
+            if held > limit:
+                raise _too_long(number, limit - _SLACK)
     if pending:
         yield b"".join(pending)
 
