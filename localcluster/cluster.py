@@ -23,7 +23,7 @@ from localcluster.objects import (
     uid_of,
 )
 from localcluster.resources import CONFIGMAPS, EVENTS, JOBS, NAMESPACES, NODES, PODS, SECRETS, find
-from localcluster.runtime import RuntimeEvent
+from localcluster.runtime.port import RuntimeEvent
 from localcluster.scheduling import PodScheduler
 from localcluster.store import ADDED, DELETED, Change, Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from localcluster.clock import Clock
 from localcluster.errors import ApiError
 from localcluster.log import Log
-from localcluster.objects import Obj, clone, format_time, name_of, namespace_of, random_suffix, time_field, uid_of
+from localcluster.objects import Obj, format_time, name_of, namespace_of, random_suffix, time_field, uid_of
 from localcluster.resources import EVENTS
 from localcluster.store import Store
 
@@ -55,10 +55,8 @@ class Recorder:
         if place is not None:
             known = self._store.find(EVENTS, *place)
             if known is not None:
-                again = clone(known)
-                again["count"] = int(again.get("count", 1)) + 1
-                again["lastTimestamp"] = stamp
-                self._store.update(EVENTS, again)
+                count = int(known.get("count", 1)) + 1
+                self._store.update(EVENTS, {**known, "count": count, "lastTimestamp": stamp})
                 return
         # Cluster-scoped objects' events live in the default namespace.
         namespace = namespace_of(about) or "default"

@@ -12,7 +12,17 @@ from localcluster.deletion import (
     delete_object,
     dependents_of,
 )
-from localcluster.objects import Obj, clone, finalizers_of, is_deleting, name_of, namespace_of, owners_of, uid_of
+from localcluster.objects import (
+    Obj,
+    clone,
+    finalizers_of,
+    is_deleting,
+    name_of,
+    namespace_of,
+    owners_of,
+    uid_of,
+    with_finalizers,
+)
 from localcluster.resources import JOBS, NAMESPACES, PODS, ResourceType, find_kind
 from localcluster.store import Store
 
@@ -49,9 +59,8 @@ class GarbageCollector:
                 if not is_deleting(obj):
                     delete_object(self._store, kind, obj, DeleteOptions(propagation=BACKGROUND))
             if not dependents_of(self._store, uid_of(job)):
-                free = clone(job)
-                free["metadata"]["finalizers"] = [item for item in finalizers_of(job) if item != FOREGROUND_FINALIZER]
-                self._store.update(JOBS, free)
+                left = [item for item in finalizers_of(job) if item != FOREGROUND_FINALIZER]
+                self._store.update(JOBS, with_finalizers(job, left))
 
     def finish_namespace(self, name: str) -> None:
         """Empty a namespace that is being deleted, then remove it."""
@@ -74,9 +83,8 @@ class GarbageCollector:
             return
         if kind is PODS and TRACKING_FINALIZER in finalizers_of(obj):
             # Nobody is left to account for it.
-            free = clone(obj)
-            free["metadata"]["finalizers"] = [item for item in finalizers_of(obj) if item != TRACKING_FINALIZER]
-            obj = self._store.update(kind, free)
+            left = [item for item in finalizers_of(obj) if item != TRACKING_FINALIZER]
+            obj = self._store.update(kind, with_finalizers(obj, left))
         if living:
             free = clone(obj)
             free["metadata"]["ownerReferences"] = living

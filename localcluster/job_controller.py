@@ -35,6 +35,7 @@ from localcluster.objects import (
     clone,
     controller_of,
     dig,
+    evolve,
     finalizers_of,
     format_time,
     generated_name,
@@ -45,6 +46,7 @@ from localcluster.objects import (
     pod_phase,
     time_field,
     uid_of,
+    with_finalizers,
 )
 from localcluster.resources import JOBS, PODS
 from localcluster.store import Store
@@ -130,21 +132,14 @@ class JobController:
         found = self._store.find(PODS, namespace_of(pod), name_of(pod))
         if found is None or TRACKING_FINALIZER not in finalizers_of(found):
             return
-        free = clone(found)
         left = [item for item in finalizers_of(found) if item != TRACKING_FINALIZER]
-        if left:
-            free["metadata"]["finalizers"] = left
-        else:
-            free["metadata"].pop("finalizers")
-        self._store.update(PODS, free)
+        self._store.update(PODS, with_finalizers(found, left))
 
     def _write_status(self, job: Obj, status: JobStatus) -> None:
         found = self._store.find(JOBS, namespace_of(job), name_of(job))
         if found is None:
             return
-        made = clone(found)
-        made["status"] = status_object(status)
-        self._store.update(JOBS, made)
+        self._store.update(JOBS, evolve(found, status=status_object(status)))
 
 
 def build_pod(job: Obj, action: CreatePod) -> Obj:

@@ -21,6 +21,7 @@ from localcluster.objects import (
     Obj,
     clone,
     dig,
+    evolve,
     finalizers_of,
     format_time,
     is_deleting,
@@ -43,7 +44,7 @@ from localcluster.pod_lifecycle import (
     pod_status,
 )
 from localcluster.resources import CONFIGMAPS, PODS, SECRETS
-from localcluster.runtime import (
+from localcluster.runtime.port import (
     ContainerStart,
     Exited,
     LogsDropped,
@@ -137,10 +138,6 @@ class Kubelet:
             if any(isinstance(item.state, Waiting) for item in worker.records)
         ]
 
-    def running_containers(self) -> int:
-        """How many containers run now."""
-        return sum(item.is_running for worker in self._workers.values() for item in worker.records)
-
     def fail_lost_pods(self, reason: str, message: str) -> None:
         """At start: pods that an earlier server ran are over; they end as lost to a disruption, not as failed work."""
         for pod in self._store.list(PODS)[0]:
@@ -195,8 +192,8 @@ class Kubelet:
                 self._mark_disrupted(pod, reason, message)
 
     def is_idle(self) -> bool:
-        """Whether no container runs."""
-        return self.running_containers() == 0
+        """Whether every pod has ended and its end is written down."""
+        return not self._workers
 
     def _sync_running(self, pod: Obj) -> float | None:
         worker = self._worker(pod)
@@ -373,9 +370,7 @@ class Kubelet:
                     status["phase"] = "Failed"
             if status == current.get("status"):
                 return
-            made = clone(current)
-            made["status"] = status
-            self._store.update(PODS, made)
+            self._store.update(PODS, evolve(current, status=status))
 
     def _let_go(self, pod: Obj) -> None:
         """Nothing of the pod runs any more: it may leave as soon as its finalizers allow."""
@@ -434,11 +429,10 @@ class Kubelet:
         return lost
 
     def _mark_disrupted(self, pod: Obj, reason: str, message: str) -> None:
-        made = clone(pod)
-        status = made.setdefault("status", {})
+        status = pod.get("status") or {}
         known = status.get("conditions") or []
-        status["conditions"] = set_condition(known, "DisruptionTarget", "True", reason, message, self._clock.now())
-        self._store.update(PODS, made)
+        conditions = set_condition(known, "DisruptionTarget", "True", reason, message, self._clock.now())
+        self._store.update(PODS, evolve(pod, status={**status, "conditions": conditions}))
 
     def _lose(self, pod: Obj, reason: str, message: str) -> None:
         now = self._clock.now()

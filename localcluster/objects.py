@@ -25,6 +25,19 @@ def clone(obj: Obj) -> Obj:
     return copy.deepcopy(obj)
 
 
+def evolve(obj: Obj, **parts: Obj) -> Obj:
+    """The object with whole parts (``status``, ``spec``, ``metadata``) replaced; everything else is shared."""
+    return {**obj, **parts}
+
+
+def with_finalizers(obj: Obj, finalizers: list[str]) -> Obj:
+    """The object with these finalizers; an empty list leaves none behind."""
+    metadata = {key: value for key, value in meta(obj).items() if key != "finalizers"}
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    return evolve(obj, metadata=metadata)
+
+
 def meta(obj: Obj) -> Obj:
     """The object's metadata (empty when missing)."""
     value = obj.get("metadata")

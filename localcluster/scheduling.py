@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from localcluster.clock import Clock
 from localcluster.events import Recorder
-from localcluster.objects import Obj, clone, dig, is_deleting, is_terminal, name_of, namespace_of, set_condition
+from localcluster.objects import Obj, dig, evolve, is_deleting, is_terminal, name_of, namespace_of, set_condition
 from localcluster.pod_lifecycle import scheduled_condition
 from localcluster.resources import NODES, PODS
 from localcluster.scheduler import Placement, node_view, place, pod_request, usage
@@ -43,25 +43,23 @@ class PodScheduler:
         return None
 
     def _bind(self, pod: Obj, node: str) -> None:
-        made = clone(pod)
-        made["spec"]["nodeName"] = node
-        status = made.setdefault("status", {})
+        status = pod.get("status") or {}
         conditions = [item for item in status.get("conditions") or [] if item.get("type") != "PodScheduled"]
-        status["conditions"] = [*conditions, scheduled_condition(self._clock.now())]
-        bound = self._store.update(PODS, made)
+        conditions.append(scheduled_condition(self._clock.now()))
+        spec = {**(pod.get("spec") or {}), "nodeName": node}
+        bound = self._store.update(PODS, evolve(pod, spec=spec, status={**status, "conditions": conditions}))
         message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
         self._recorder.record(bound, "Normal", "Scheduled", message, COMPONENT)
 
     def _reject(self, pod: Obj, placement: Placement) -> None:
-        made = clone(pod)
-        status = made.setdefault("status", {})
+        status = pod.get("status") or {}
         known = status.get("conditions") or []
         said = [item.get("message") for item in known if item.get("type") == "PodScheduled"]
         if said == [placement.message]:
             return
         now = self._clock.now()
-        status["conditions"] = set_condition(known, "PodScheduled", "False", "Unschedulable", placement.message, now)
-        self._store.update(PODS, made)
+        conditions = set_condition(known, "PodScheduled", "False", "Unschedulable", placement.message, now)
+        self._store.update(PODS, evolve(pod, status={**status, "conditions": conditions}))
         self._recorder.record(pod, "Warning", "FailedScheduling", placement.message, COMPONENT)
 
 

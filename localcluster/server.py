@@ -31,7 +31,7 @@ from localcluster.log import JsonLog, Log
 from localcluster.nodes import ensure_nodes
 from localcluster.objects import new_uid, uid_of
 from localcluster.resources import NAMESPACES, PODS
-from localcluster.runtime import RuntimeEvent
+from localcluster.runtime.port import RuntimeEvent
 from localcluster.runtime.process import ProcessRuntime
 from localcluster.scheduling import PodScheduler
 from localcluster.settings import Settings, parse_settings, pod_environment
@@ -52,6 +52,8 @@ class LocalCluster:
         self._settings = settings
         self._log = log
         self._lock_fd = _take_state_dir(settings.state_dir)
+        # Its coming back says that this server can be reached.
+        settings.kubeconfig.unlink(missing_ok=True)
         self._plane: ControlPlane | None = None
         self._store = Store(settings.state_dir / "state.db", clock, self._on_change)
         state_id = self._store.fact("state-id", new_uid())
@@ -91,8 +93,9 @@ class LocalCluster:
         )
         self._plane.start()
         api = Api(self._store, clock, settings.state_dir / "logs", self._checks)
-        listener = _listen(settings)
+        listener = _listen(settings, int(self._store.fact("port", "0")))
         self.port = int(listener.getsockname()[1])
+        self._store.set_fact("port", str(self.port))
         host = socket.gethostname() if settings.bind in ("0.0.0.0", "::") else settings.bind
         self.url = f"https://{f'[{host}]' if ':' in host else host}:{self.port}"
         hosts = {"127.0.0.1", "::1", "localhost", socket.gethostname(), host}
@@ -186,14 +189,24 @@ def _take_state_dir(directory: Path) -> int:
     return descriptor
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: Settings, last_port: int) -> socket.socket:
+    """The listener; a free choice falls on the last run's port if it can, so that clients find a restarted server."""
+    if settings.port == 0 and last_port:
+        try:
+            return _bind(settings, last_port)
+        except ConfigError:
+            return _bind(settings, 0)
+    return _bind(settings, settings.port)
+
+
+def _bind(settings: Settings, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.bind else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.bind, settings.port))
+        listener.bind((settings.bind, port))
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"cannot listen on {settings.bind} port {settings.port}: {error.strerror}") from error
+        raise ConfigError(f"cannot listen on {settings.bind} port {port}: {error.strerror}") from error
     return listener

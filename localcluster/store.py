@@ -20,7 +20,7 @@ from localcluster import errors
 from localcluster.clock import Clock
 from localcluster.objects import (
     Obj,
-    clone,
+    evolve,
     finalizers_of,
     format_time,
     is_deleting,
@@ -32,7 +32,7 @@ from localcluster.objects import (
 from localcluster.resources import STORED, ResourceType
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
-HISTORY = 4096
+HISTORY = 1024
 SUBSCRIPTION_BACKLOG = 20_000
 
 Key = tuple[str, str]
@@ -112,7 +112,7 @@ class _Rollback(Exception):
 class Store:
     """All objects. Every public method may be called from any thread.
 
-    Objects handed out are shared: copy before changing. ``on_change`` is called for each committed change, in order,
+    Objects handed out and taken in are shared: never change one, make another. ``on_change`` is called for each committed change, in order,
     under the store's lock, so it must only take a note.
     """
 
@@ -178,8 +178,8 @@ class Store:
             key = (namespace_of(obj), name_of(obj))
             if key in self._objects[kind.key]:
                 raise errors.already_exists(kind.plural, kind.group, key[1])
-            made = clone(obj)
-            metadata = made.setdefault("metadata", {})
+            metadata = dict(meta(obj))
+            made = evolve(obj, metadata=metadata)
             metadata.setdefault("uid", new_uid())
             metadata["creationTimestamp"] = format_time(self._clock.now())
             for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
@@ -201,8 +201,8 @@ class Store:
             if uid and uid != meta(current)["uid"]:
                 why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta(current)['uid']}"
                 raise errors.conflict(kind.plural, kind.group, name_of(obj), why)
-            made = clone(obj)
-            metadata = made["metadata"]
+            metadata = dict(meta(obj))
+            made = evolve(obj, metadata=metadata)
             for field in (
                 "uid",
                 "creationTimestamp",
@@ -227,9 +227,10 @@ class Store:
             known = meta(current).get("deletionGracePeriodSeconds")
             if is_deleting(current) and known is not None and known <= grace_seconds:
                 return current
-            made = clone(current)
-            made["metadata"]["deletionTimestamp"] = format_time(self._clock.now() + grace_seconds)
-            made["metadata"]["deletionGracePeriodSeconds"] = grace_seconds
+            metadata = dict(meta(current))
+            metadata["deletionTimestamp"] = format_time(self._clock.now() + grace_seconds)
+            metadata["deletionGracePeriodSeconds"] = grace_seconds
+            made = evolve(current, metadata=metadata)
             return self._put(kind, MODIFIED, made)
 
     def remove(self, kind: ResourceType, obj: Obj) -> Obj:
@@ -304,6 +305,11 @@ class Store:
                 return str(row[0])
             self._db.execute("INSERT INTO facts VALUES (?, ?)", (name, default))
             return default
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Change a named fact."""
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def end_watches(self) -> None:
         """Tell every watcher that this server is going away."""

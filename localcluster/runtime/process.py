@@ -14,7 +14,7 @@ from pathlib import Path
 from localcluster.clock import Clock
 from localcluster.errors import ConfigError
 from localcluster.log import Log
-from localcluster.runtime import (
+from localcluster.runtime.port import (
     ContainerStart,
     EventSink,
     Exited,
