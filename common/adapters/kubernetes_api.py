@@ -1,0 +1,189 @@
+"""Requests to a Kubernetes API server: authentication by the official client, plain JSON, bounded timeouts and retries.
+
+The client's typed methods and models are not used: they take about 25 MB and a second to load in each service, and
+make an object of every field of every pod. Its low-level part does what matters here, all ways to authenticate.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+
+from common.domain.errors import ClusterError, Unavailable
+from common.logging import get_logger
+from common.ports import Clock
+
+log = get_logger(__name__)
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """``kubeconfig``: a path; empty means in-cluster, then the default file. Durations in seconds: ``connect`` and
+    ``read`` bound one request, ``budget`` all tries of one call."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    connect: float = 2.0
+    read: float = 5.0
+    attempts: int = 3
+    backoff: float = 0.1
+    budget: float = 6.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful or refused answer."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body. Raises ClusterError when it is no JSON object."""
+        try:
+            document = json.loads(self.body)
+        except ValueError as error:
+            raise ClusterError("the Kubernetes API answered something that is not JSON") from error
+        if not isinstance(document, dict):
+            raise ClusterError("the Kubernetes API answered no object")
+        return document
+
+
+class KubernetesApi:
+    """Connects at the first call, so that a service starts without its cluster. Threads may share it."""
+
+    def __init__(self, settings: ApiSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Answer:
+        """Make a request. Raises Unavailable when the server does not answer or stays overloaded, ClusterError with
+        Kubernetes' reason for every other answer of 400 and above."""
+        headers = {"Accept": accept, "User-Agent": "asperathos"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        end = self._clock.monotonic() + self._settings.budget
+        for attempt in range(self._settings.attempts):
+            pause = self._settings.backoff * 4.0**attempt
+            try:
+                response = self._request(method, path, list(query), headers, body)
+            except urllib3.exceptions.HTTPError as error:
+                problem = f"the Kubernetes API does not answer: {_short(error)}"
+                cause: Exception = error
+            else:
+                if response.status < 400:
+                    return Answer(response.status, bytes(response.data))
+                if response.status not in _RETRIED:
+                    raise _refusal(response.status, bytes(response.data))
+                problem = f"the Kubernetes API is in trouble: {_refusal(response.status, bytes(response.data)).message}"
+                cause = ClusterError(problem)
+                pause = max(pause, _retry_after(response))
+            is_last = attempt == self._settings.attempts - 1
+            if is_last or self._clock.monotonic() + pause > end:
+                raise Unavailable(problem) from cause
+            self._clock.sleep(pause)
+        raise Unavailable("the Kubernetes API was not asked")
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        body: Mapping[str, Any] | None,
+    ) -> Any:
+        api = self._connected()
+        _, url, sent_headers, sent_body, _ = api.param_serialize(
+            method,
+            path,
+            query_params=query,
+            header_params=headers,
+            body=dict(body) if body is not None else None,
+            auth_settings=["BearerToken"],
+        )
+        timeout = (self._settings.connect, self._settings.read)
+        try:
+            response = api.call_api(method, url, sent_headers, sent_body, _request_timeout=timeout)
+            response.read()
+        except client.ApiException as error:
+            # The client reports broken connections and bad certificates so.
+            raise urllib3.exceptions.HTTPError(str(error.reason or error)) from error
+        return response
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = client.ApiClient(self._configuration())
+            return self._client
+
+    def _configuration(self) -> Any:
+        settings = self._settings
+        configuration = client.Configuration()
+        try:
+            if not settings.kubeconfig and _SERVICE_ACCOUNT.exists():
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                config.load_kube_config(  # type: ignore[no-untyped-call]
+                    config_file=settings.kubeconfig or None,
+                    context=settings.context or None,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
+        except (config.ConfigException, OSError, ValueError) as error:
+            where = settings.kubeconfig or "the default place"
+            raise Unavailable(f"no usable kubeconfig at {where}: {_short(error)}") from error
+        # Retries are made here, where they are bounded and told.
+        configuration.retries = False
+        return configuration
+
+
+def _refusal(status: int, body: bytes) -> ClusterError:
+    """What a Status body says."""
+    try:
+        said = json.loads(body)
+        message, reason = str(said.get("message") or ""), str(said.get("reason") or "")
+    except (ValueError, AttributeError):
+        message, reason = body[:200].decode("utf-8", "replace"), ""
+    return ClusterError(message or f"HTTP {status}", reason or _REASONS.get(status, ""))
+
+
+_REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    410: "Expired",
+    422: "Invalid",
+}
+
+
+def _retry_after(response: Any) -> float:
+    try:
+        return max(0.0, float(response.getheader("Retry-After") or 0))
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300]

@@ -1,0 +1,374 @@
+"""What every Cluster does: the fake, the embedded cluster, and the one TEST_KUBECONFIG names.
+
+Pods run shell commands, which the fake only plays; so each behaviour is asked for by a script it knows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
+from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.clock import SystemClock
+from common.domain.cluster import JobView, PodView, SubmissionView
+from common.domain.errors import ClusterError, Unavailable
+from common.domain.submission import Submission, SubmissionSpec
+from common.ports import Cluster
+from manager import manifests
+from manager.manifests import ManifestSettings
+from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import FakeCluster
+from tests.support.localcluster_process import LocalClusterProcess
+
+WAITS = "trap 'exit 143' TERM; while true; do sleep 0.05; done"
+ENDS = "echo hello; exit 0"
+FAILS = "echo no >&2; exit 3"
+STUBBORN = "trap '' TERM; while true; do sleep 0.05; done"
+
+
+class Backend:
+    """A cluster, and how to let time pass on it."""
+
+    within = 20.0
+
+    def __init__(self, cluster: Cluster, namespace: str = "default") -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    def tick(self) -> None:
+        time.sleep(0.03)
+
+    def close(self) -> None:
+        pass
+
+
+class Played(Backend):
+    """The fake: its pods do what their script says."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.fake = FakeCluster(self.clock)
+        super().__init__(self.fake)
+
+    def tick(self) -> None:
+        self.clock.advance(0.5)
+        for pod in self.fake.running():
+            script = pod.manifest["spec"]["containers"][0]["command"][-1]
+            if script == ENDS:
+                self.fake.finish(pod, 0, log="hello\n")
+            elif script == FAILS:
+                self.fake.finish(pod, 3, log="no\n")
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterProcess]:
+    process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster"))
+    process.start()
+    yield process
+    process.stop()
+
+
+def connected(kubeconfig: str) -> KubernetesCluster:
+    clock = SystemClock()
+    return KubernetesCluster(KubernetesApi(ApiSettings(kubeconfig=kubeconfig), clock), clock, max_age=0.05)
+
+
+@pytest.fixture(params=["fake", "localcluster", "kubernetes"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "fake":
+        return Played()
+    if request.param == "localcluster":
+        embedded: LocalClusterProcess = request.getfixturevalue("embedded")
+        return Backend(connected(str(embedded.kubeconfig)))
+    kubeconfig = os.environ.get("TEST_KUBECONFIG", "")
+    if not kubeconfig:
+        pytest.skip("TEST_KUBECONFIG names no cluster")
+    real = Backend(connected(kubeconfig), os.environ.get("TEST_NAMESPACE", "default"))
+    real.within = 180.0
+    return real
+
+
+class Case:
+    """One submission on a backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.cluster = backend.cluster
+        self.id = f"kj-{uuid.uuid4().hex[:7]}"
+        self.settings = ManifestSettings(namespace=backend.namespace, default_image="busybox:1.36")
+
+    def submission(self, script: str, **document: Any) -> Submission:
+        spec = SubmissionSpec.model_validate(
+            {"command": ["sh", "-c", script], "workload": ["a"], "grace_period": 2, **document}
+        )
+        return Submission(id=self.id, spec=spec, created_at=0.0)
+
+    def start(self, script: str, replicas: int, **document: Any) -> str:
+        submission = self.submission(script, **document)
+        assert self.cluster.create_secret(manifests.redis_secret(submission, self.settings))
+        assert self.cluster.create_job(manifests.worker_job(submission, 1, replicas, self.settings))
+        return f"{self.id}-g1"
+
+    def view(self) -> SubmissionView:
+        return self.cluster.view(self.backend.namespace, self.id)
+
+    def job(self) -> JobView:
+        job = self.view().job(1)
+        assert job is not None
+        return job
+
+    def running(self) -> list[PodView]:
+        return sorted((pod for pod in self.view().workers() if pod.running), key=lambda pod: pod.index)
+
+    def indexes(self) -> list[int]:
+        return [pod.index for pod in self.running()]
+
+    def until(self, check: Callable[[], object]) -> None:
+        end = time.monotonic() + self.backend.within
+        while not check():
+            assert time.monotonic() < end, f"not in time; the view is {self.view()}"
+            self.backend.tick()
+
+
+@pytest.fixture
+def case(backend: Backend) -> Iterator[Case]:
+    case = Case(backend)
+    yield case
+    case.cluster.delete_submission(backend.namespace, case.id, grace=0)
+
+
+def test_a_new_job_runs_its_indexes_and_is_made_once(case: Case) -> None:
+    name = case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    job = case.job()
+    assert (job.name, job.submission, job.generation, job.requested, job.ended) == (name, case.id, 1, 2, "")
+    for pod in case.running():
+        assert (pod.submission, pod.generation, pod.role) == (case.id, 1, "worker")
+        assert pod.started_at is not None
+        assert pod.started_at >= pod.created_at > 0
+        assert not pod.ended
+    submission = case.submission(WAITS)
+    assert not case.cluster.create_job(manifests.worker_job(submission, 1, 2, case.settings))
+    assert not case.cluster.create_secret(manifests.redis_secret(submission, case.settings))
+
+
+def test_scaling_up_adds_indexes_and_scaling_down_takes_the_highest(case: Case) -> None:
+    name = case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    kept = [pod.name for pod in case.running()]
+    scaled = case.cluster.scale_job(case.backend.namespace, name, 4)
+    assert scaled is not None
+    assert scaled.requested == 4
+    case.until(lambda: case.indexes() == [0, 1, 2, 3])
+    assert [pod.name for pod in case.running()][:2] == kept
+    assert case.cluster.scale_job(case.backend.namespace, name, 1) is not None
+    case.until(lambda: case.indexes() == [0] and len(case.view().workers()) == 1)
+    assert [pod.name for pod in case.running()] == kept[:1]
+    assert (case.job().failed, case.job().ended) == (0, "")
+
+
+def test_zero_replicas_suspend_and_any_other_number_resumes(case: Case) -> None:
+    name = case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    assert case.cluster.scale_job(case.backend.namespace, name, 0) is not None
+    case.until(lambda: not case.view().workers())
+    job = case.job()
+    assert (job.suspended, job.requested, job.ended) == (True, 0, "")
+    assert case.cluster.scale_job(case.backend.namespace, name, 3) is not None
+    case.until(lambda: case.indexes() == [0, 1, 2])
+    assert case.job().requested == 3
+
+
+def test_a_job_made_for_zero_replicas_waits(case: Case) -> None:
+    name = case.start(WAITS, 0)
+    assert case.job().suspended
+    assert not case.view().workers()
+    assert case.cluster.scale_job(case.backend.namespace, name, 1) is not None
+    case.until(lambda: case.indexes() == [0])
+
+
+def test_all_indexes_done_end_the_job_and_it_is_scaled_no_more(case: Case) -> None:
+    name = case.start(ENDS, 2)
+    case.until(lambda: case.job().ended == "Complete")
+    pods = case.view().workers()
+    assert [(pod.phase, pod.exit_code, pod.ended) for pod in pods] == [("Succeeded", 0, True)] * 2
+    assert case.cluster.pod_log(case.backend.namespace, pods[0].name) == "hello\n"
+    assert case.cluster.scale_job(case.backend.namespace, name, 5) is None
+    assert case.job().parallelism == 2
+
+
+def test_a_failed_index_comes_back_and_the_failure_is_seen(case: Case) -> None:
+    case.start(FAILS, 1)
+    case.until(lambda: case.job().failed >= 1)
+    failed = next(pod for pod in case.view().workers() if pod.phase == "Failed")
+    assert (failed.exit_code, failed.disrupted, failed.index) == (3, False, 0)
+    assert case.cluster.pod_log(case.backend.namespace, failed.name) == "no\n"
+    case.until(lambda: case.job().failed >= 2)
+    assert case.job().ended == ""
+
+
+def test_a_missing_job_is_not_scaled_nor_deleted(case: Case) -> None:
+    assert case.cluster.scale_job(case.backend.namespace, f"{case.id}-g1", 2) is None
+    assert not case.cluster.delete_job(case.backend.namespace, f"{case.id}-g1")
+    assert case.cluster.delete_submission(case.backend.namespace, case.id) == 0
+    assert case.cluster.pod_log(case.backend.namespace, f"{case.id}-g1-0-none") == ""
+    assert case.view() == SubmissionView()
+
+
+def test_deleting_a_job_removes_its_pods(case: Case) -> None:
+    name = case.start(WAITS, 2)
+    case.until(lambda: len(case.running()) == 2)
+    assert case.cluster.delete_job(case.backend.namespace, name)
+    case.until(lambda: case.view() == SubmissionView())
+    assert not case.cluster.delete_job(case.backend.namespace, name)
+
+
+def test_no_grace_removes_pods_that_do_not_listen(case: Case) -> None:
+    name = case.start(STUBBORN, 1, grace_period=600)
+    case.until(lambda: len(case.running()) == 1)
+    assert case.cluster.delete_job(case.backend.namespace, name, grace=0)
+    case.until(lambda: case.view() == SubmissionView())
+
+
+def test_deleting_a_submission_removes_all_of_it_and_nothing_else(case: Case) -> None:
+    case.start(WAITS, 1)
+    other = Case(case.backend)
+    other.start(WAITS, 1)
+    try:
+        case.until(lambda: case.running() and other.running())
+        assert case.cluster.delete_submission(case.backend.namespace, case.id) >= 3
+        case.until(lambda: case.view() == SubmissionView())
+        assert other.running()
+        views = case.cluster.views(case.backend.namespace)
+        assert case.id not in views
+        assert views[other.id].job(1) is not None
+        assert case.cluster.create_secret(manifests.redis_secret(case.submission(WAITS), case.settings))
+    finally:
+        case.cluster.delete_submission(case.backend.namespace, other.id, grace=0)
+
+
+def test_the_cluster_tells_its_nodes_and_version(case: Case) -> None:
+    nodes = case.cluster.nodes()
+    assert any(node.ready for node in nodes)
+    assert all(node.cpu > 0 and node.memory > 0 and node.pods > 0 for node in nodes)
+    assert case.cluster.version().startswith("v1.")
+
+
+def test_a_dedicated_queues_pod_has_an_address(case: Case) -> None:
+    settings = ManifestSettings(
+        namespace=case.backend.namespace,
+        queue_image="busybox:1.36",
+        queue_command=("sh", "-c", WAITS),
+    )
+    submission = case.submission(WAITS, queue="dedicated")
+    assert case.cluster.create_pod(manifests.queue_pod(submission, settings))
+    assert not case.cluster.create_pod(manifests.queue_pod(submission, settings))
+    case.until(lambda: any(pod.running and pod.ip for pod in case.view().pods))
+    (pod,) = case.view().pods
+    assert (pod.role, pod.index) == ("queue", -1)
+    assert case.view().workers() == ()
+
+
+# What only servers can show.
+
+
+@pytest.fixture
+def server(case: Case) -> Case:
+    if isinstance(case.backend, Played):
+        pytest.skip("the fake has no API server")
+    return case
+
+
+def test_a_secret_reaches_the_pod_and_a_run_template_arrives_as_written(server: Case) -> None:
+    spec = SubmissionSpec.model_validate({"run": "work $(date) $$ {item} $(POD_NAME)", "workload": ["a"]})
+    submission = Submission(id=server.id, spec=spec, created_at=0.0)
+    settings = ManifestSettings(
+        namespace=server.backend.namespace,
+        default_image="busybox:1.36",
+        worker_redis_url="redis://:secret@redis:6379/0",
+        runner_command=("sh", "-c", 'printf "%s\\n" "$ASPERATHOS_REDIS_URL" "$ASPERATHOS_RUN" "$POD_NAME"'),
+    )
+    server.cluster.create_secret(manifests.redis_secret(submission, settings))
+    server.cluster.create_job(manifests.worker_job(submission, 1, 1, settings))
+    server.until(lambda: server.job().ended == "Complete")
+    (pod,) = server.view().workers()
+    log = server.cluster.pod_log(server.backend.namespace, pod.name)
+    assert log.splitlines() == [
+        "redis://:secret@redis:6379/0",
+        "work $(date) $$ {item} $(POD_NAME)",
+        pod.name,
+    ]
+
+
+def test_a_long_log_is_cut_at_its_beginning(server: Case) -> None:
+    server.start("i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done", 1)
+    server.until(lambda: server.job().ended == "Complete")
+    (pod,) = server.view().workers()
+    log = server.cluster.pod_log(server.backend.namespace, pod.name, limit=100)
+    assert len(log) == 100
+    assert log.endswith("line 2999\n")
+
+
+def test_what_the_server_refuses_keeps_its_reason(server: Case) -> None:
+    manifest = manifests.worker_job(server.submission(WAITS), 1, 1, server.settings)
+    manifest["spec"]["parallelism"] = -1
+    with pytest.raises(ClusterError) as refused:
+        server.cluster.create_job(manifest)
+    assert refused.value.reason == "Invalid"
+    assert "parallelism" in refused.value.message
+    manifest = manifests.worker_job(server.submission(WAITS), 1, 1, ManifestSettings(namespace=f"{server.id}-none"))
+    with pytest.raises(ClusterError) as refused:
+        server.cluster.create_job(manifest)
+    assert refused.value.reason == "NotFound"
+
+
+def test_events_tell_of_the_submissions_objects(server: Case) -> None:
+    server.start(WAITS, 1)
+    server.until(lambda: server.running())
+    server.until(lambda: server.cluster.events(server.backend.namespace, server.id))
+    events = server.cluster.events(server.backend.namespace, server.id)
+    assert all(event.object.startswith(server.id) and event.at > 0 and event.reason for event in events)
+
+
+def test_a_command_that_is_not_there_says_so(server: Case) -> None:
+    submission = server.submission(WAITS, command=["/no/such/program"])
+    server.cluster.create_job(manifests.worker_job(submission, 1, 1, server.settings))
+    server.cluster.create_secret(manifests.redis_secret(submission, server.settings))
+    server.until(lambda: any(pod.exit_code not in (None, 0) for pod in server.view().workers()))
+    pod = next(pod for pod in server.view().workers() if pod.exit_code is not None)
+    assert "/no/such/program" in pod.message
+
+
+def test_unschedulable_pods_say_so(server: Case) -> None:
+    server.start(WAITS, 1, node_selector={"asperathos.io/no-such": "node"})
+    server.until(lambda: any(pod.reason == "Unschedulable" for pod in server.view().workers()))
+    (pod,) = server.view().workers()
+    assert pod.pending
+    assert pod.message
+
+
+def test_no_server_is_unavailable_within_bounds(tmp_path: Any, free_port: int) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\n"
+        "contexts: [{name: x, context: {cluster: x, user: x}}]\nusers: [{name: x, user: {token: t}}]\n"
+        f"clusters: [{{name: x, cluster: {{server: 'http://127.0.0.1:{free_port}'}}}}]\n"
+    )
+    clock = FakeClock()
+    cluster = KubernetesCluster(KubernetesApi(ApiSettings(kubeconfig=str(kubeconfig)), clock), clock)
+    with pytest.raises(Unavailable, match="does not answer"):
+        cluster.version()
+    assert len(clock.slept) == 2
+
+
+def test_no_kubeconfig_is_unavailable(tmp_path: Any) -> None:
+    clock = FakeClock()
+    cluster = KubernetesCluster(KubernetesApi(ApiSettings(kubeconfig=str(tmp_path / "none")), clock), clock)
+    with pytest.raises(Unavailable, match="no usable kubeconfig"):
+        cluster.version()

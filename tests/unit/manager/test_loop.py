@@ -1,0 +1,559 @@
+"""The life of submissions, on fakes: what the loop makes of them, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from common.domain.errors import BadRequest, Unavailable, WorkloadError
+from common.domain.states import Intent, State
+from common.domain.submission import Workload
+from tests.support.manager_stage import ID, Stage
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_one_step_takes_a_small_batch_from_acceptance_to_running_pods(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    assert stage.now.state is State.ONGOING
+    assert stage.now.loaded == 3
+    assert stage.now.started_at == stage.now.created_at
+    assert len(stage.cluster.running(ID)) == 1
+    assert stage.queue.stats().total == 3
+
+
+def test_a_batch_completes_with_its_report(stage: Stage) -> None:
+    stage.submit(deadline=60)
+    stage.step()
+    stage.clock.advance(2)
+    assert stage.work() == 3
+    stage.run(3)
+    done = stage.now
+    assert done.state is State.COMPLETED
+    assert done.reason == ""
+    assert done.summary is not None
+    assert done.summary.counts.done == 3
+    assert done.summary.deadline_met is True
+    assert done.summary.deadline_margin == pytest.approx(58.0)
+    assert done.summary.execution_time == pytest.approx(2.0)
+    assert (done.summary.replica_seconds, done.summary.scalings, done.summary.peak_replicas) == (12.5, 4, 3)
+    assert stage.monitor.stopped == [f"/monitoring/{ID}/stop"]
+    assert stage.controller.stopped == [f"/scaling/{ID}/stop"]
+    assert list(stage.texts.get(ID).values()) == [f"{ID}-g1-0-00001 is done"]
+
+
+def test_nothing_is_left_in_the_cluster_after_the_jobs_lifetime_and_nowhere_after_keep(stage: Stage) -> None:
+    stage.submit(job_lifetime=100, keep=1000)
+    stage.step()
+    stage.work()
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+    assert stage.cluster.jobs
+    assert stage.cluster.secrets
+    stage.run(100)
+    assert stage.now.job_deleted
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+    assert [result.result for result in stage.queue.results()[0]] == ["A", "B", "C"]
+    queue = stage.queue
+    stage.run(1000)
+    assert stage.records.get(ID) is None
+    assert stage.texts.get(ID) == {}
+    assert stage.journal.ttls["events", ID] == 0.0
+    assert stage.metrics.ttls[ID] == 0.0
+    assert queue.results.__self__._config is None  # type: ignore[attr-defined]
+
+
+def test_an_ended_submission_is_looked_at_rarely(stage: Stage) -> None:
+    stage.submit(keep=7 * 86400)
+    stage.step()
+    stage.work()
+    stage.run(3)
+    assert stage.now.job_deleted
+    assert stage.step() == 3600.0
+
+
+def test_dead_items_make_it_failed_and_the_last_error_is_told(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.work(2)
+    stage.work(failing=True)
+    stage.run(3)
+    assert stage.now.state is State.FAILED
+    assert stage.now.reason == "1 of 3 items are dead; the last one: cannot do c"
+    assert stage.now.summary is not None
+    assert stage.now.summary.deadline_met is None
+
+
+def test_an_empty_workload_is_completed_at_once_without_a_job(stage: Stage) -> None:
+    stage.submit(workload=[])
+    stage.step()
+    assert stage.now.state is State.COMPLETED
+    assert stage.now.reason == "the workload is empty"
+    assert "create_job" not in stage.cluster.calls
+
+
+def test_a_workload_that_breaks_runs_nothing(stage: Stage) -> None:
+    def broken(workload: Workload | None) -> Iterator[str]:
+        yield from (f"item {n}" for n in range(25))
+        raise WorkloadError("line 26 of the workload is not UTF-8")
+
+    stage.open_items = broken
+    stage.submit()
+    stage.step()
+    assert stage.now.state is State.ERROR
+    assert stage.now.reason == "line 26 of the workload is not UTF-8"
+    assert "create_job" not in stage.cluster.calls
+
+
+def test_a_stream_stays_open_until_it_is_stopped(stage: Stage) -> None:
+    stage.submit(workload=None, target={"latency": "5s"})
+    stage.step()
+    assert stage.now.state is State.ONGOING
+    assert not stage.queue.stats().closed
+    stage.run(30)
+    assert stage.now.state is State.ONGOING
+    stage.intend(Intent.STOP)
+    stage.step()
+    stage.work()
+    stage.run(3)
+    assert stage.now.state is State.STOPPED
+
+
+def test_zero_initial_replicas_make_a_suspended_job(stage: Stage) -> None:
+    stage.submit(replicas={"min": 0, "max": 3, "initial": 0})
+    stage.run(20)
+    (job,) = stage.cluster.jobs.values()
+    assert job.suspended
+    assert stage.now.state is State.ONGOING
+    assert stage.now.reason == ""
+
+
+# Stop and terminate.
+
+
+@pytest.mark.parametrize("intent", [Intent.STOP, Intent.TERMINATE])
+def test_an_end_asked_before_anything_was_done(stage: Stage, intent: Intent) -> None:
+    stage.submit()
+    stage.intend(intent)
+    stage.step()
+    assert stage.now.state is (State.STOPPED if intent is Intent.STOP else State.TERMINATED)
+    assert "create_job" not in stage.cluster.calls
+
+
+def test_stop_lets_workers_finish_what_they_hold(stage: Stage) -> None:
+    stage.submit(grace_period=20)
+    stage.step()
+    (pod,) = stage.cluster.running(ID)
+    (lease,) = stage.queue.take(pod.name, 0).leases
+    stage.intend(Intent.STOP)
+    stage.run(10)
+    assert stage.now.state is State.ONGOING
+    assert stage.now.reason == "stopping"
+    from asperathos_worker.queue.records import Ack, Verdict
+
+    taken = stage.queue.finish_and_take(pod.name, 0, [Ack(lease.id, lease.attempt, "A")])
+    assert taken.accepted == (True,)
+    assert taken.verdict is Verdict.STOPPED
+    stage.cluster.finish(pod, 0)
+    stage.run(1)
+    assert stage.now.state is State.STOPPED
+    assert stage.now.summary is not None
+    assert stage.now.summary.counts.done == 1
+    assert stage.now.summary.counts.ready == 2
+    assert not stage.cluster.jobs
+
+
+def test_stop_waits_no_longer_than_the_grace_period_and_a_margin(stage: Stage) -> None:
+    stage.submit(grace_period=20)
+    stage.step()
+    stage.intend(Intent.STOP)
+    stage.run(24)
+    assert stage.now.state is State.ONGOING
+    stage.run(2)
+    assert stage.now.state is State.STOPPED
+    assert not stage.cluster.jobs
+
+
+def test_terminate_does_not_wait(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.intend(Intent.TERMINATE)
+    stage.step()
+    assert stage.now.state is State.TERMINATED
+    assert (f"{ID}-g1", 0.0) in stage.cluster.deletions
+    assert not stage.cluster.pods
+    assert stage.queue.stats().stopped
+
+
+def test_terminate_overrides_a_stop_under_way_also_after_a_restart(stage: Stage) -> None:
+    stage.submit(grace_period=3600)
+    stage.step()
+    stage.intend(Intent.STOP)
+    stage.run(2)
+    stage.restart()
+    stage.run(2)
+    assert stage.now.state is State.ONGOING
+    stage.intend(Intent.TERMINATE)
+    stage.step()
+    assert stage.now.state is State.TERMINATED
+
+
+def test_an_end_waits_for_a_cluster_that_is_away(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.cluster.down = True
+    stage.intend(Intent.TERMINATE)
+    stage.run(5)
+    assert stage.now.state is State.ONGOING
+    assert stage.now.reason.startswith("terminating; the cluster does not answer")
+    stage.cluster.down = False
+    stage.run(2)
+    assert stage.now.state is State.TERMINATED
+    assert not stage.cluster.jobs
+
+
+def test_a_stop_that_comes_when_all_is_done_changes_nothing(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.work()
+    stage.intend(Intent.STOP)
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+
+
+# Jobs that end too early.
+
+
+def test_a_job_that_ends_with_items_left_is_replaced_and_scaled_as_it_was(stage: Stage) -> None:
+    stage.submit(workload=[str(n) for n in range(20)], replicas={"max": 4})
+    stage.step()
+    stage.cluster.scale_job("default", f"{ID}-g1", 3)
+    stage.work(5)
+    stage.clock.advance(5)
+    for pod in stage.cluster.running(ID):
+        stage.cluster.finish(pod, 0)
+    stage.run(2)
+    assert stage.now.generation == 2
+    assert [job.name for job in stage.cluster.jobs.values()] == [f"{ID}-g2"]
+    assert len(stage.cluster.running(ID)) == 3
+    assert any("replaced by generation 2" in line for line in stage.told())
+    path, request = stage.controller.posted[-1]
+    assert path == f"/scaling/{ID}"
+    assert (request.job, request.initial) == (f"{ID}-g2", 3)  # type: ignore[attr-defined]
+    stage.work()
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+
+
+def test_a_job_deleted_by_hand_is_replaced(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    stage.cluster.delete_job("default", f"{ID}-g1")
+    stage.run(2)
+    assert stage.now.generation == 2
+    stage.work()
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+
+
+def test_a_container_that_exits_at_once_is_an_error_with_its_code_and_words(stage: Stage) -> None:
+    stage.submit(command=["no-such-program"])
+    stage.step()
+    for _ in range(3):
+        (pod,) = stage.cluster.running(ID)
+        stage.cluster.finish(pod, 127, log="sh: no-such-program: not found\n")
+        stage.run(25)
+    assert stage.now.state is State.ERROR
+    assert stage.now.reason == "the container exits at once with code 127: sh: no-such-program: not found"
+    assert not stage.cluster.jobs
+    assert stage.texts.get(ID)
+
+
+def test_failing_pods_are_no_error_while_items_are_taken(stage: Stage) -> None:
+    stage.submit(workload=[str(n) for n in range(20)], replicas={"max": 4, "initial": 4})
+    stage.step()
+    stage.work(1)
+    for pod in stage.cluster.running(ID):
+        stage.cluster.finish(pod, 1)
+    stage.run(5)
+    assert stage.now.state is State.ONGOING
+    stage.run(30)
+    stage.work()
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+
+
+def test_evictions_are_no_failures(stage: Stage) -> None:
+    stage.submit(replicas={"max": 4, "initial": 4})
+    stage.step()
+    for pod in stage.cluster.running(ID):
+        stage.cluster.evict(pod)
+    stage.run(5)
+    assert stage.now.state is State.ONGOING
+
+
+def test_a_command_that_does_not_speak_the_protocol_is_told_so(stage: Stage) -> None:
+    stage.submit(command=["true"])
+    for _ in range(3):
+        stage.run(4)
+        for pod in stage.cluster.running(ID):
+            stage.cluster.finish(pod, 0)
+    stage.run(4)
+    assert stage.now.state is State.ERROR
+    assert "does the command speak the worker protocol" in stage.now.reason
+    assert "run:" in stage.now.reason
+    assert stage.now.generation == 3
+
+
+# Trouble outside.
+
+
+def test_pods_that_cannot_start_say_why_and_the_reason_goes_when_they_can() -> None:
+    stage = Stage(auto_start=False)
+    stage.submit()
+    stage.run(1)
+    (pod,) = stage.cluster.pods.values()
+    stage.cluster.hold(pod, "ImagePullBackOff", 'Back-off pulling image "no/such"')
+    stage.run(2)
+    assert stage.now.reason == ('1 of 1 replicas cannot start: ImagePullBackOff: Back-off pulling image "no/such"')
+    stage.cluster.start(pod)
+    stage.run(2)
+    assert stage.now.reason == ""
+
+
+def test_a_job_that_gets_no_pods_says_what_kubernetes_says(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.cluster.auto_start = False
+    stage.cluster.pods.clear()
+    stage.cluster._reconcile = lambda: None  # type: ignore[method-assign]
+    stage.cluster.tell("default", ID, "FailedCreate", "exceeded quota: pods=0")
+    stage.run(5)
+    assert stage.now.reason == "FailedCreate: exceeded quota: pods=0"
+
+
+def test_the_work_goes_on_while_the_cluster_is_away(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    pods = stage.cluster.running(ID)
+    stage.cluster.down = True
+    stage.run(60)
+    assert "the cluster does not answer" in stage.now.reason
+    assert "the work goes on" in stage.now.reason
+    stage.cluster.down = False
+    assert stage.cluster.running(ID) == pods
+    stage.work()
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+
+
+def test_a_job_waits_for_a_cluster_that_is_away(stage: Stage) -> None:
+    stage.cluster.down = True
+    stage.submit()
+    stage.run(10)
+    assert stage.now.state is State.LOADING
+    assert stage.now.reason.startswith("the Job waits for the cluster")
+    stage.cluster.down = False
+    stage.run(3)
+    assert stage.now.state is State.ONGOING
+    assert stage.now.reason == ""
+
+
+def test_a_refused_job_is_tried_again_for_a_while(stage: Stage) -> None:
+    stage.cluster.refusal = "exceeded quota: count/jobs.batch=0"
+    stage.submit()
+    stage.run(60)
+    assert stage.now.state is State.LOADING
+    assert "exceeded quota" in stage.now.reason
+    stage.run(300)
+    assert stage.now.state is State.ERROR
+    assert "exceeded quota" in stage.now.reason
+
+
+def test_redis_away_fails_the_step_and_loses_nothing(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.work(1)
+    stage.records.down = stage.queues.down = True
+    with pytest.raises(Unavailable):
+        stage.step()
+    stage.records.down = stage.queues.down = False
+    stage.work()
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+
+
+def test_a_lost_queue_is_an_error(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.queue.purge()
+    stage.run(1)
+    assert stage.now.state is State.ERROR
+    assert "the queue is gone" in stage.now.reason
+
+
+# The other services.
+
+
+def test_the_other_services_are_told_all_they_need(stage: Stage) -> None:
+    stage.submit(deadline=90, keep=500, control={"law": "pid"}, replicas={"max": 7, "initial": 2})
+    stage.step()
+    ((path, monitoring),) = stage.monitor.posted
+    assert path == f"/monitoring/{ID}"
+    info = monitoring.plugin_info  # type: ignore[attr-defined]
+    assert (info.deadline, info.created_at, info.namespace, info.keep) == (90, stage.now.created_at, "default", 500)
+    ((_, scaling),) = stage.controller.posted
+    assert (scaling.law, scaling.initial, scaling.replicas.max) == ("pid", 2, 7)  # type: ignore[attr-defined]
+    assert stage.now.visualizer_url == "http://see/it"
+
+
+def test_services_that_are_away_are_told_later_and_the_work_goes_on(stage: Stage) -> None:
+    stage.controller.down = stage.visualizer.down = True
+    stage.submit()
+    stage.run(4)
+    assert stage.now.state is State.ONGOING
+    assert stage.now.reason.startswith("the controller was not told yet")
+    assert stage.cluster.running(ID)
+    stage.controller.down = stage.visualizer.down = False
+    stage.run(10)
+    assert stage.now.reason == ""
+    assert len(stage.controller.posted) == 1
+    assert stage.now.visualizer_url == "http://see/it"
+
+
+def test_a_visualizer_that_is_away_is_no_reason(stage: Stage) -> None:
+    stage.visualizer.down = True
+    stage.submit()
+    stage.run(5)
+    assert stage.now.reason == ""
+
+
+def test_services_that_forgot_are_told_again(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    assert len(stage.controller.posted) == 1
+    stage.controller.forget()
+    stage.run(20)
+    assert len(stage.controller.posted) == 1
+
+
+def test_a_request_the_controller_will_never_take_is_an_error(stage: Stage) -> None:
+    stage.controller.refusal = BadRequest("no law named hope")
+    stage.submit()
+    stage.step()
+    assert stage.now.state is State.ERROR
+    assert stage.now.reason == "no law named hope"
+    assert not stage.cluster.jobs
+
+
+def test_the_end_does_not_wait_for_a_monitor_that_is_away(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.monitor.down = stage.controller.down = True
+    stage.work()
+    stage.run(4)
+    assert stage.now.state is State.ONGOING
+    stage.run(3)
+    assert stage.now.state is State.COMPLETED
+    assert stage.now.summary is not None
+    assert stage.now.summary.counts.done == 3
+
+
+# Restarts.
+
+
+@pytest.mark.parametrize("after", range(12))
+def test_a_manager_that_dies_at_any_call_is_resumed(after: int) -> None:
+    """Whatever call to the cluster is the last one of a process, the next process brings it to its end."""
+    stage = Stage()
+    stage.submit(workload=[str(n) for n in range(35)], replicas={"max": 3, "initial": 3})
+
+    class Killed(BaseException):
+        pass
+
+    enter = stage.cluster._enter
+    calls = 0
+
+    def dying(call: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == after + 1:
+            raise Killed
+        enter(call)
+
+    stage.cluster._enter = dying  # type: ignore[method-assign]
+    for _ in range(40):
+        try:
+            stage.run(1)
+        except Killed:
+            stage.restart()
+        if stage.now.state is State.ONGOING and stage.now.job_created:
+            stage.work()
+        if stage.now.state.terminal and stage.now.job_deleted:
+            break
+    assert stage.now.state is State.COMPLETED
+    results = sorted(int(result.result) for result in stage.queue.results()[0])
+    assert results == list(range(35))
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+
+
+# Dedicated queues.
+
+
+def dedicated(stage: Stage, **more: object) -> None:
+    stage.submit(queue="dedicated", **more)
+
+
+def test_a_dedicated_queue_is_there_before_its_items_and_its_results_outlive_it() -> None:
+    stage = Stage(auto_start=False)
+    dedicated(stage)
+    stage.run(1)
+    (pod,) = stage.cluster.pods.values()
+    assert pod.name == f"{ID}-queue"
+    assert stage.now.state is State.LOADING
+    stage.cluster.start(pod)
+    stage.run(1)
+    assert stage.now.state is State.ONGOING
+    assert stage.now.redis_host == pod.ip
+    worker = next(pod for pod in stage.cluster.pods.values() if pod.index == 0)
+    env = {entry["name"]: entry.get("value") for entry in worker.manifest["spec"]["containers"][0]["env"]}
+    assert env["REDIS_HOST"] == pod.ip
+    stage.cluster.start(worker)
+    stage.work(2)
+    stage.work(failing=True)
+    stage.run(5)
+    assert stage.now.state is State.FAILED
+    assert stage.now.archived
+    assert (stage.cluster.jobs, stage.cluster.pods) == ({}, {})
+    assert [result.result for result in stage.queue.results()[0]] == ["A", "B"]
+    assert [failure.error for failure in stage.queue.dead()[0]] == ["cannot do c"]
+
+
+def test_a_dedicated_queue_that_does_not_start_says_why() -> None:
+    stage = Stage(auto_start=False)
+    dedicated(stage)
+    stage.run(1)
+    (pod,) = stage.cluster.pods.values()
+    stage.cluster.hold(pod, "Unschedulable", "0/1 nodes are available")
+    stage.run(10)
+    assert "0/1 nodes are available" in stage.now.reason
+    stage.run(300)
+    assert stage.now.state is State.ERROR
+    assert not stage.cluster.pods
+
+
+def test_a_dedicated_queue_that_dies_is_an_error() -> None:
+    stage = Stage()
+    dedicated(stage)
+    stage.run(1)
+    assert stage.now.state is State.ONGOING
+    queue_pod = next(pod for pod in stage.cluster.pods.values() if pod.index < 0)
+    stage.cluster.finish(queue_pod, 137, reason="OOMKilled")
+    stage.run(2)
+    assert stage.now.state is State.ERROR
+    assert "OOMKilled" in stage.now.reason
