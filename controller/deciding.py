@@ -97,8 +97,9 @@ def consult(law: AnyLaw, situation: Situation, settings: LawSettings, record: Sc
 
 def _noted(record: Scaling, observation: Observation, now: float) -> Scaling:
     """The record after seeing this observation, which may be the same as last time."""
-    if observation.at != record.observed_at or record.seen_at is None or record.seen_at > now:
-        return record.model_copy(update={"observed_at": observation.at, "seen_at": now})
+    at = _finite(observation.at)
+    if at != record.observed_at or record.seen_at is None or record.seen_at > now:
+        return record.model_copy(update={"observed_at": at, "seen_at": now})
     return record
 
 

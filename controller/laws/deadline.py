@@ -136,7 +136,7 @@ def _plan(
     )
     if counts.ready + counts.delayed == 0:
         # Who runs the last items cannot be helped by others, nor replaced without losing what it has done.
-        wanted = max(situation.minimum, min(current, counts.leased))
+        wanted = situation.clamp(max(1, min(current, counts.leased)))
         eta = max((time.remaining(age) for age in situation.observation.service.running), default=time.mean)
         reason = f"the last {counts.leased} items are in work"
         if eta > left:
