@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Flask, Response, jsonify, render_template, request, send_from_directory
+from flask import Flask, Response, jsonify, render_template, request
 from pydantic import Field
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
@@ -15,6 +15,7 @@ from common.domain.errors import BadRequest, Fault, NotFound
 from common.http.app import error_response, require_service_token
 from common.http.body import read_contract
 from common.http.contracts import VisualizingRequest
+from visualizer.assets import Asset, load_assets
 from visualizer.documents import Changes, ListDocument, SubmissionDocument, fingerprint
 from visualizer.series import latest
 from visualizer.service import BoardService, Watching
@@ -102,15 +103,18 @@ def _register_pages(app: Flask, watching: Watching) -> None:
             return _page("missing.html", 404, what=f"There is no submission {id}.")
         return _page("submission.html", id=id, name=document.row.name or id)
 
+    assets = load_assets(_STATIC)
+
     @app.get("/favicon.ico")
     def favicon() -> Response:
-        return send_from_directory(_STATIC, "favicon.svg", mimetype="image/svg+xml", max_age=86400)
+        return _asset(assets["favicon.svg"])
 
-    @app.get("/static/<path:name>")
+    @app.get("/static/<name>")
     def static(name: str) -> Response:
-        answer = send_from_directory(_STATIC, name, conditional=True)
-        answer.headers["Cache-Control"] = "no-cache"
-        return answer
+        found = assets.get(name)
+        if found is None:
+            raise NotFound(f"there is no file {name}")
+        return _asset(found)
 
     @app.errorhandler(NoSuchRoute)
     def missing(error: NoSuchRoute) -> Response:
@@ -197,6 +201,14 @@ def _document(document: ListDocument | SubmissionDocument) -> Response:
 
 def _page(template: str, status: int = 200, **values: str) -> Response:
     return Response(render_template(template, **values), status=status, mimetype="text/html", headers=_PAGE_HEADERS)
+
+
+def _asset(asset: Asset) -> Response:
+    response = Response(asset.content, mimetype=asset.mimetype)
+    response.set_etag(asset.etag)
+    response.headers["Cache-Control"] = "no-cache"
+    response.make_conditional(request)
+    return response
 
 
 def _since() -> float:

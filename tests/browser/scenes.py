@@ -11,8 +11,8 @@ from common.domain import metrics
 from common.domain.events import Event
 from common.domain.metrics import Point
 from common.domain.progress import Counts, Decision, Observation, Replicas, ServiceTimes
-from common.http.contracts import MonitoringView, ScalingView
 from common.domain.states import State
+from common.http.contracts import MonitoringView, ScalingView
 from tests.browser.world import World
 
 PERIOD = 2.0
@@ -92,9 +92,7 @@ def play(world: World, store: RedisMetrics, scene: Scene, now: float) -> None:
         Event(at=began, kind="state", message="accepted"),
         Event(at=began + 0.2, kind="queue", message=f"{scene.total} items loaded from file:///data/items.txt"),
         Event(at=began + 0.3, kind="job", message=f"Job {scene.id}-g1 created with 2 replicas"),
-        Event(
-            at=began + 38, kind="pod", message="pod index 3 was evicted; its item returned to the queue", warning=True
-        ),
+        Event(at=began + 38, kind="pod", message="pod index 3 was evicted; its item is ready again", warning=True),
     ]
     world.errors[scene.id] = ["item 1204: exit code 1: ValueError: no such column 'depth' in row 17"] * min(
         1, story[-1].counts.dead

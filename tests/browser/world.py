@@ -76,7 +76,7 @@ class World:
         @app.get("/submissions/<id>/events")
         def events(id: str) -> tuple[Response, int]:
             told = [event.model_dump(mode="json") for event in self.events.get(id, [])]
-            return answer("manager", f"/submissions/{id}/events", told if id in self.submissions else None)
+            return answer("manager", f"/submissions/{id}/events", {"events": told} if id in self.submissions else None)
 
         @app.get("/submissions/<id>/errors")
         def errors(id: str) -> tuple[Response, int]:
