@@ -104,11 +104,15 @@ class Loop:
             self._threads.append(thread)
             thread.start()
 
-    def stop(self, timeout: float) -> None:
-        """Begin no more steps and let the running ones end, for at most timeout seconds."""
+    def begin_stop(self) -> None:
+        """Begin no more steps. Returns at once; a signal handler may call it."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
+
+    def stop(self, timeout: float) -> None:
+        """Begin no more steps and let the running ones end, for at most timeout seconds."""
+        self.begin_stop()
         if self._threads:
             self._threads[0].join(timeout)
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +11,11 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
+from common.clock import SystemClock
 from common.loop import Loop
+from common.ports import Clock
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,31 @@ class ServerSettings:
     grace: float
 
 
+class _Worker(ThreadWorker):  # type: ignore[misc]
+    """Stops the loop along with the requests, not after them: both have the same grace."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self._begin_stop()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        self._begin_stop()
+        super().handle_quit(sig, frame)
+
+    def _begin_stop(self) -> None:
+        if self.alive:
+            self.app.begin_stop()
+
+
 class _Server(BaseApplication):  # type: ignore[misc]
     """Builds the service after the fork, so that no connection or thread is shared between processes."""
 
-    def __init__(self, settings: ServerSettings, build: Callable[[], Service]) -> None:
+    def __init__(self, settings: ServerSettings, build: Callable[[], Service], clock: Clock) -> None:
         self._settings = settings
         self._build = build
+        self._clock = clock
         self._service: Service | None = None
+        self._stop_by: float | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -47,15 +70,17 @@ class _Server(BaseApplication):  # type: ignore[misc]
         for name, value in {
             "bind": f"{settings.bind}:{settings.port}",
             "workers": settings.workers,
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "threads": settings.threads,
-            "graceful_timeout": max(1, int(settings.grace)),
+            # Of the arbiter; a second more than the worker takes for itself.
+            "graceful_timeout": math.ceil(settings.grace) + 1,
             "timeout": 60,
             "keepalive": 15,
             "proc_name": f"asperathos-{settings.name}",
             "loglevel": "warning",
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
             "control_socket_disable": True,
+            "pre_fork": _share_memory,
             "worker_exit": self._stop_loop,
         }.items():
             if name in self.cfg.settings:
@@ -67,11 +92,24 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self._service.loop.start()
         return self._service.app
 
+    def begin_stop(self) -> None:
+        """Begin no more steps; requests and steps in work have their grace from now on."""
+        self._stop_by = self._clock.monotonic() + self._settings.grace
+        if self._service is not None and self._service.loop is not None:
+            self._service.loop.begin_stop()
+
     def _stop_loop(self, _server: Any, _worker: Any) -> None:
         if self._service is not None and self._service.loop is not None:
-            self._service.loop.stop(self._settings.grace)
+            left = self._settings.grace if self._stop_by is None else self._stop_by - self._clock.monotonic()
+            self._service.loop.stop(max(0.0, left))
 
 
-def serve(settings: ServerSettings, build: Callable[[], Service]) -> None:
+def _share_memory(_server: Any, _worker: Any) -> None:
+    """What has been imported stays one copy for all processes: the collector does not touch it any more."""
+    gc.collect()
+    gc.freeze()
+
+
+def serve(settings: ServerSettings, build: Callable[[], Service], clock: Clock | None = None) -> None:
     """Serve until SIGTERM or SIGINT. ``build`` runs in each worker process."""
-    _Server(settings, build).run()
+    _Server(settings, build, clock or SystemClock()).run()
