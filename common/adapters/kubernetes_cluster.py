@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from common.adapters.kubernetes_api import KubernetesApi
+from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
 from common.adapters.kubernetes_views import event_view, is_ending, job_view, node_view, submission_views
+from common.clock import SystemClock
 from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
 from common.ports import Clock
@@ -26,10 +27,23 @@ _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 
 class KubernetesCluster:
-    """Implements ports.Cluster. ``max_age`` (seconds): how old a view may be. Threads may share it."""
+    """Implements ports.Cluster. Threads may share it; it connects at its first call.
 
-    def __init__(self, api: KubernetesApi, clock: Clock, max_age: float = 0.5, events_age: float = 2.0) -> None:
-        self._api = api
+    ``kubeconfig``: a path; empty means in-cluster, then the default file. ``timeout`` bounds the server's silence in
+    one request, ``max_age`` is how old a view may be and ``events_age`` how old events; all in seconds.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: str = "",
+        timeout: float = 5.0,
+        *,
+        max_age: float = 0.5,
+        events_age: float = 2.0,
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout), clock)
         self._views = _Cache(self._list_views, clock, max_age)
         self._events = _Cache(self._list_events, clock, events_age)
 

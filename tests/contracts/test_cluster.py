@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
 from common.adapters.kubernetes_cluster import KubernetesCluster
-from common.clock import SystemClock
 from common.domain.cluster import JobView, PodView, SubmissionView
 from common.domain.errors import ClusterError, Unavailable
 from common.domain.submission import Submission, SubmissionSpec
@@ -75,8 +73,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterP
 
 
 def connected(kubeconfig: str) -> KubernetesCluster:
-    clock = SystemClock()
-    return KubernetesCluster(KubernetesApi(ApiSettings(kubeconfig=kubeconfig), clock), clock, max_age=0.05)
+    return KubernetesCluster(kubeconfig, max_age=0.05)
 
 
 @pytest.fixture(params=["fake", "localcluster", "kubernetes"])
@@ -361,14 +358,13 @@ def test_no_server_is_unavailable_within_bounds(tmp_path: Any, free_port: int) -
         f"clusters: [{{name: x, cluster: {{server: 'http://127.0.0.1:{free_port}'}}}}]\n"
     )
     clock = FakeClock()
-    cluster = KubernetesCluster(KubernetesApi(ApiSettings(kubeconfig=str(kubeconfig)), clock), clock)
+    cluster = KubernetesCluster(str(kubeconfig), clock=clock)
     with pytest.raises(Unavailable, match="does not answer"):
         cluster.version()
     assert len(clock.slept) == 2
 
 
 def test_no_kubeconfig_is_unavailable(tmp_path: Any) -> None:
-    clock = FakeClock()
-    cluster = KubernetesCluster(KubernetesApi(ApiSettings(kubeconfig=str(tmp_path / "none")), clock), clock)
+    cluster = KubernetesCluster(str(tmp_path / "none"))
     with pytest.raises(Unavailable, match="no usable kubeconfig"):
         cluster.version()
