@@ -64,7 +64,8 @@ def test_no_password_is_in_the_specification() -> None:
 
 
 def test_many_warnings_are_bounded() -> None:
-    warnings = translated(**{f"field{number}": 1 for number in range(1000)}).warnings
+    fields: dict[str, Any] = {f"field{number}": 1 for number in range(1000)}
+    warnings = translated(**fields).warnings
     assert len(warnings) == 51
     assert "more fields" in warnings[-1]
 
