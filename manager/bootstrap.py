@@ -1,0 +1,121 @@
+"""Builds the manager: the only place that knows which adapters there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from asperathos_worker.queue.redis_queue import RedisQueue
+
+from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.redis_coordination import RedisClaims
+from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
+from common.adapters.redis_queue import RedisQueues
+from common.adapters.redis_records import RedisRecords
+from common.bootstrap import Foundation, Roles
+from common.domain.events import OBSERVATION_RECORDS
+from common.domain.progress import Observation
+from common.domain.submission import Submission
+from common.http.client import ServiceClient
+from common.http.server import Service
+from common.loop import Loop
+from manager.admission import Admission, RestLaws
+from manager.announcing import Announcer, Others
+from manager.api import register
+from manager.book import Book
+from manager.launching import Launcher
+from manager.lifecycle import LifecycleRules
+from manager.loading import Loader
+from manager.logkeeping import LogKeeper
+from manager.loop import LoopRules, ManagerLoop, Tools
+from manager.manifests import ManifestSettings
+from manager.reports import Reports
+from manager.service import MANAGER, ManagerService, Stores
+from manager.settings import Settings
+from manager.workload import open_items
+
+SUBMISSION_RECORDS = "submission"
+"""Kind of the records that hold the submissions."""
+_LOOP_TIMEOUT = 2.0
+"""Seconds another service gets to answer the loop: a step must stay short, and it is tried again."""
+
+
+@dataclass(frozen=True)
+class _MonitorsReports:
+    """Implements reports.DetailedReports: the monitor keeps the series."""
+
+    client: ServiceClient
+
+    def detailed(self, id: str) -> Any:
+        return self.client.get_json(f"/monitoring/{id}/report/detailed")
+
+
+def build(settings: Settings, roles: Roles) -> Service:
+    """The app and the loop of one manager process."""
+    foundation = Foundation(MANAGER, settings)
+    stores = Stores(
+        # A record needs attention until it is deleted: the loop removes it when nothing is to be kept any longer.
+        records=RedisRecords(foundation.redis, SUBMISSION_RECORDS, Submission, active=lambda _: True),
+        observations=RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation),
+        journal=RedisJournal(foundation.redis),
+        texts=RedisTexts(foundation.redis),
+        queues=RedisQueues(foundation.redis, settings.redis_timeout),
+        cluster=KubernetesCluster(settings.kubeconfig),
+        wakeups=foundation.wakeups,
+        claims=RedisClaims(foundation.redis),
+        clock=foundation.clock,
+    )
+    loop = _loop(foundation, settings, stores) if roles.loop else None
+    app = foundation.app({"loop": loop.check} if loop is not None else None)
+    if roles.api:
+        token = settings.service_token.get_secret_value()
+        admission = Admission(settings, RestLaws(ServiceClient(settings.controller_url, token)))
+        service = ManagerService(stores, admission, settings.idempotency_keep)
+        monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
+        reports = Reports(stores, service, monitor, settings.namespace)
+        register(app, service, reports, settings.max_item, settings.cors_origin)
+    return Service(app, loop)
+
+
+def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
+    clock = foundation.clock
+    token = settings.service_token.get_secret_value()
+    others = Others(
+        *(
+            ServiceClient(url, token, timeout=_LOOP_TIMEOUT, retries=0)
+            for url in (settings.monitor_url, settings.controller_url, settings.visualizer_url)
+        )
+    )
+    rules = LoopRules(
+        lifecycle=LifecycleRules(crash_pods=settings.crash_pods),
+        launch_patience=settings.launch_patience,
+        stream_retain=settings.stream_retain,
+    )
+    tools = Tools(
+        book=Book(stores.records, stores.journal, clock),
+        queues=stores.queues,
+        launcher=Launcher(stores.cluster, _manifest_settings(settings)),
+        announcer=Announcer(others, clock, settings.namespace),
+        loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
+        logs=LogKeeper(stores.cluster, stores.texts),
+        texts=stores.texts,
+        metrics=RedisMetrics(foundation.redis),
+        leases=foundation.leases,
+        clock=clock,
+        archive=lambda id: RedisQueue(foundation.redis, id),
+    )
+    return foundation.loop(ManagerLoop(tools, rules))
+
+
+def _manifest_settings(settings: Settings) -> ManifestSettings:
+    redis_url = settings.worker_redis_url.get_secret_value() or settings.redis_url.get_secret_value()
+    return ManifestSettings(
+        namespace=settings.namespace,
+        worker_redis_url=redis_url,
+        default_image=settings.default_image,
+        runner_command=settings.runner_command,
+        queue_image=settings.queue_image,
+        queue_command=settings.queue_command,
+        result_limit=settings.result_limit,
+        run_as_non_root=settings.run_as_non_root,
+    )
