@@ -173,6 +173,7 @@ def _check_labels(faults: Faults, obj: Obj, path: str = "metadata") -> None:
 
 def _check_job(faults: Faults, job: Obj) -> None:
     spec = job.get("spec") or {}
+    before = len(faults.causes)
     for field in (
         "parallelism",
         "completions",
@@ -187,7 +188,8 @@ def _check_job(faults: Faults, job: Obj) -> None:
             faults.wrong(f"spec.{field}", value, "must be greater than or equal to 0")
     if spec.get("activeDeadlineSeconds") == 0:
         faults.wrong("spec.activeDeadlineSeconds", 0, "must be greater than or equal to 1")
-    if faults.causes:
+    if len(faults.causes) > before:
+        # The rules below compare these numbers.
         return
     _check_index_settings(faults, job, spec)
     template = spec.get("template")
