@@ -17,6 +17,8 @@ Memory = Mapping[str, Any]
 """What a law remembers from one decision to the next: plain JSON data with finite numbers."""
 
 M = TypeVar("M", bound=BaseModel)
+_SHORT = 1e-6
+"""Seconds: the shortest duration that is told from none."""
 _FAR = 1e12
 """Bound of every measured number: far beyond anything real, and its squares are still finite."""
 
@@ -133,8 +135,8 @@ def _size(value: object) -> float:
 
 
 def _positive(value: object) -> float | None:
-    size = None if value is None else _size(value)
-    return size or None
+    size = 0.0 if value is None else _size(value)
+    return max(size, _SHORT) if size > 0 else None
 
 
 def _known(value: float | None) -> float | None:
