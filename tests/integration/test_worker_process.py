@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -93,6 +94,11 @@ def _place(redis: RedisProcess, directory: Path) -> Iterator[Place]:
             process.kill()
         process.wait(10)
     here.queue.disconnect()
+    # After a failed test something may be left: whatever works in this test's own directory is this test's.
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink() == work:
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def alive(pid: int) -> bool:
