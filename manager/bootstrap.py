@@ -69,7 +69,8 @@ def build(settings: Settings, roles: Roles) -> Service:
     app = foundation.app({"loop": loop.check} if loop is not None else None)
     if roles.api:
         token = settings.service_token.get_secret_value()
-        admission = Admission(settings, RestLaws(ServiceClient(settings.controller_url, token)))
+        controller = ServiceClient(settings.controller_url, token, timeout=_LOOP_TIMEOUT, retries=1)
+        admission = Admission(settings, RestLaws(controller))
         service = ManagerService(stores, admission, settings.idempotency_keep)
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
         reports = Reports(stores, service, monitor, settings.namespace)
