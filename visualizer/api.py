@@ -160,11 +160,11 @@ def _list_look(watching: Watching) -> Callable[[], Iterable[Message]]:
 
 def _submission_look(watching: Watching, id: str, since: float) -> Callable[[], Iterable[Message]]:
     changes = Changes()
-    problems = Changes()
+    problem = ""
     reached = since
 
     def look() -> Iterable[Message]:
-        nonlocal reached
+        nonlocal reached, problem
         try:
             changed = changes.of(watching.submission(id).parts())
         except NotFound:
@@ -174,8 +174,8 @@ def _submission_look(watching: Watching, id: str, since: float) -> Callable[[], 
             yield Message("submission", changed)
         fresh = watching.series(id, reached)
         newest = latest(fresh.series, reached)
-        if newest > reached or problems.of({"problem": fresh.problem}):
-            reached = newest
+        if newest > reached or fresh.problem != problem:
+            reached, problem = newest, fresh.problem
             yield Message("series", fresh.parts(), id=repr(reached))
 
     return look
