@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
 from common.adapters.kubernetes_cluster import KubernetesCluster
 from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.adapters.redis_queue import RedisQueues
@@ -34,9 +33,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             metrics=metrics,
             decisions=RedisJournal(foundation.redis),
             queues=RedisQueues(foundation.redis),
-            cluster=KubernetesCluster(
-                KubernetesApi(ApiSettings(settings.kubeconfig), foundation.clock), foundation.clock
-            ),
+            cluster=KubernetesCluster(settings.kubeconfig),
             clock=foundation.clock,
             monitors=monitors,
         )
