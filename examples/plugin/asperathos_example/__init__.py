@@ -1,0 +1,1 @@
+"""A control law and a progress metric of one's own."""
