@@ -120,6 +120,9 @@ class Texts(Protocol):
     def get(self, id: str) -> dict[str, str]:
         """All kept texts by name."""
 
+    def names(self, id: str) -> list[str]:
+        """The names of the kept texts."""
+
     def expire(self, id: str, ttl: float) -> None:
         """Forget them after ttl seconds."""
 

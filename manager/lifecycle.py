@@ -261,7 +261,7 @@ def _provide_queue(facts: Facts, rules: LifecycleRules) -> Step:
     if pod is None:
         return ProvideQueue()
     if pod.ended:
-        return Conclude(State.ERROR, f"the dedicated queue's pod ended: {_ending(pod)}", remove=True)
+        return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
     if pod.running and pod.ip:
         return ProvideQueue(host=pod.ip)
     notice = _waiting_notice(pod)
@@ -288,18 +288,18 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     if submission.spec.queue == "dedicated":
         queue = _queue_pod(facts.view)
         if queue is not None and queue.ended:
-            return Conclude(State.ERROR, f"the dedicated queue's pod ended: {_ending(queue)}", remove=True)
+            return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(queue)}", remove=True)
     if not submission.job_created:
         return Launch(submission.generation, idle=submission.idle_generations)
     took_items = stats.taken > submission.generation_taken
     job = facts.view.job(submission.generation)
     pods = [pod for pod in facts.view.workers() if pod.generation == submission.generation]
     if not took_items:
-        crashed = [pod for pod in pods if _crashed(pod)]
-        failures = max(len(crashed), job.failed if job is not None else 0)
-        if crashed and failures >= rules.crash_pods:
-            last = crashed[-1]
-            return Conclude(State.ERROR, f"the container exits at once {_ending(last)}", remove=True, culprit=last.name)
+        fallen = [pod for pod in pods if crashed(pod)]
+        failures = max(len(fallen), job.failed if job is not None else 0)
+        if fallen and failures >= rules.crash_pods:
+            last = fallen[-1]
+            return Conclude(State.ERROR, f"the container exits at once {ending(last)}", remove=True, culprit=last.name)
     if job is None or job.deleting or job.ended:
         return _replace(submission, facts, rules, job, took_items)
     return Attend(
@@ -337,11 +337,13 @@ def _watch(stats: QueueStats, rules: LifecycleRules) -> float:
     return rules.watch_near_end if stats.closed and stats.ready == 0 else rules.watch
 
 
-def _crashed(pod: PodView) -> bool:
+def crashed(pod: PodView) -> bool:
+    """Whether it failed by itself: not taken away by the cluster, not told to go."""
     return pod.phase == "Failed" and not pod.disrupted and not pod.deleting and pod.exit_code != RELEASED
 
 
-def _ending(pod: PodView) -> str:
+def ending(pod: PodView) -> str:
+    """How it ended, to follow a verb: ``with code 137 (OOMKilled)``."""
     code = f"with code {pod.exit_code}" if pod.exit_code is not None else ""
     cause = pod.reason if pod.reason not in ("", "Error", "Completed") else ""
     return _joined(f"{code} ({cause})".strip() if cause else code, pod.message, separator=": ")[:_MOST_NOTICE]

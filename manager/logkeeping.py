@@ -14,8 +14,11 @@ log = get_logger(__name__)
 
 
 class LogKeeper:
-    """``limit`` characters of at most ``most`` pods of a submission are kept. Which pods are done is remembered in
-    this process only: keeping one again changes nothing."""
+    """``limit`` characters of at most ``most`` pods of a submission are kept.
+
+    Which pods are done is remembered in this process and found again in what was kept: an ended pod is kept once,
+    one on its way out or running as often as it is asked for, for its log still grows.
+    """
 
     def __init__(self, cluster: Cluster, texts: Texts, limit: int = 65536, most: int = 500) -> None:
         self._cluster = cluster
@@ -25,23 +28,13 @@ class LogKeeper:
         self._lock = threading.Lock()
         self._kept: dict[str, set[str]] = {}
 
-    def keep_ended(self, id: str, pods: Iterable[PodView], most: int = 5) -> None:
-        """Keep the logs of up to ``most`` pods that have ended or are on their way out."""
-        for pod in pods:
-            if most <= 0:
-                return
-            if (pod.ended or pod.deleting) and not self._is_kept(id, pod.name):
-                self._keep(id, pod)
-                most -= 1
+    def keep_ended(self, id: str, pods: Iterable[PodView], most: int = 5) -> list[PodView]:
+        """Keep the logs of up to ``most`` pods that have ended or are on their way out; returns those that ended."""
+        return self._keep_some(id, [pod for pod in pods if pod.ended or pod.deleting], most)
 
-    def keep_all(self, id: str, pods: Iterable[PodView], most: int = 100) -> None:
-        """Keep the logs of all these pods, running ones too: they are about to go."""
-        for pod in pods:
-            if most <= 0:
-                return
-            if pod.phase != "Pending" and not self._is_kept(id, pod.name):
-                self._keep(id, pod)
-                most -= 1
+    def keep_all(self, id: str, pods: Iterable[PodView], most: int = 100) -> list[PodView]:
+        """Keep the logs of these pods, running ones too: they are about to go."""
+        return self._keep_some(id, [pod for pod in pods if pod.phase != "Pending"], most)
 
     def tail(self, id: str, namespace: str, pod: str, limit: int) -> str:
         """The end of one pod's log, '' when it cannot be had."""
@@ -56,19 +49,31 @@ class LogKeeper:
         with self._lock:
             self._kept.pop(id, None)
 
-    def _keep(self, id: str, pod: PodView) -> None:
+    def _keep_some(self, id: str, pods: list[PodView], most: int) -> list[PodView]:
+        if not pods:
+            return []
+        kept = self._known(id)
+        fresh = [pod for pod in pods if pod.name not in kept][: max(0, min(most, self._most - len(kept)))]
+        return [pod for pod in fresh if self._keep(id, pod) and pod.ended]
+
+    def _keep(self, id: str, pod: PodView) -> bool:
         try:
             text = self._cluster.pod_log(pod.namespace, pod.name, self._limit)
         except AsperathosError as error:
             log.warning("log_not_kept", id=id, pod=pod.name, error=error.message)
-            return
-        if text:
-            self._texts.put(id, pod.name, text)
+            return False
+        # An empty one too: that it is there says that this pod is done with.
+        self._texts.put(id, pod.name, text)
         if pod.ended:
             with self._lock:
                 self._kept.setdefault(id, set()).add(pod.name)
+        return True
 
-    def _is_kept(self, id: str, pod: str) -> bool:
+    def _known(self, id: str) -> set[str]:
         with self._lock:
-            kept = self._kept.get(id, set())
-            return pod in kept or len(kept) >= self._most
+            kept = self._kept.get(id)
+        if kept is None:
+            kept = set(self._texts.names(id))
+            with self._lock:
+                self._kept[id] = kept
+        return kept

@@ -42,6 +42,8 @@ from manager.lifecycle import (
     Rest,
     Settle,
     Step,
+    crashed,
+    ending,
     exists_in_cluster,
     next_step,
 )
@@ -276,7 +278,7 @@ class ManagerLoop:
 
     def _retire(self, situation: _Situation) -> None:
         if situation.submission.generation:
-            self._tools.logs.keep_all(situation.submission.id, situation.workers, most=20)
+            self._keep_logs(situation, going=True)
             self._tools.launcher.remove_job(situation.submission, situation.submission.generation)
 
     def _replicas(self, situation: _Situation) -> int:
@@ -321,8 +323,7 @@ class ManagerLoop:
     # The run.
 
     def _attend(self, situation: _Situation, step: Attend) -> float:
-        if situation.facts.view is not None:
-            self._tools.logs.keep_ended(situation.submission.id, situation.workers)
+        self._keep_logs(situation)
         current = self._tools.book.change(situation.current, reason=step.reason)
         return self._announce(_Situation(current, situation.facts), step.wait)
 
@@ -335,6 +336,14 @@ class ManagerLoop:
             self._tools.book.change(situation.current, visualizer_url=url)
         return wait
 
+    def _keep_logs(self, situation: _Situation, going: bool = False) -> None:
+        """Keep the logs of ended pods (of all, when they are ``going``), and tell once of each that failed."""
+        id, logs = situation.submission.id, self._tools.logs
+        ended = logs.keep_all(id, situation.workers) if going else logs.keep_ended(id, situation.workers)
+        for pod in ended:
+            if crashed(pod):
+                self._tools.book.tell(id, "pod", f"{pod.name} failed {ending(pod)}", warning=True)
+
     def _ask_to_stop(self, situation: _Situation) -> float:
         if situation.facts.stats is not None:
             self._queue(situation.submission).stop()
@@ -346,7 +355,7 @@ class ManagerLoop:
         if situation.submission.ending_at is None:
             current = self._tools.book.change(current, ending_at=situation.facts.now, reason="")
         self._tools.announcer.end(situation.submission.id)
-        self._tools.logs.keep_ended(situation.submission.id, situation.workers)
+        self._keep_logs(situation)
         return step.wait
 
     # The end.
@@ -358,7 +367,7 @@ class ManagerLoop:
             self._stop_quietly(submission)
         tools.announcer.end(submission.id)
         reason = self._explained(situation, step)
-        tools.logs.keep_all(submission.id, situation.workers)
+        self._keep_logs(situation, going=True)
         if step.remove and submission.generation:
             tools.launcher.remove_job(submission, submission.generation, step.grace)
         stats = self._stats(submission) or facts.stats

@@ -65,6 +65,10 @@ class RedisTexts:
             kept: Any = self._client.hgetall(redis_keys.text(id))
         return dict(kept)
 
+    def names(self, id: str) -> list[str]:
+        with translated():
+            return sorted(str(name) for name in self._client.hkeys(redis_keys.text(id)))
+
     def expire(self, id: str, ttl: float) -> None:
         with translated():
             self._client.pexpire(redis_keys.text(id), max(1, int(ttl * 1000)))

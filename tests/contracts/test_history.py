@@ -98,6 +98,8 @@ def test_texts_are_kept_by_name(bench: Bench) -> None:
     bench.texts.put(bench.id, "pod-1", "one")
     bench.texts.put(bench.id, "pod-1", "two")
     assert bench.texts.get(bench.id) == {"pod-0": ODD, "pod-1": "two"}
+    assert bench.texts.names(bench.id) == ["pod-0", "pod-1"]
+    assert bench.texts.names(bench.id + "x") == []
     assert bench.texts.get(bench.id + "x") == {}
 
 

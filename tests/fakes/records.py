@@ -149,6 +149,11 @@ class MemoryTexts(_Store):
             self._check()
             return dict(self._kept.get(id, {}))
 
+    def names(self, id: str) -> list[str]:
+        with self._lock:
+            self._check()
+            return sorted(self._kept.get(id, {}))
+
     def expire(self, id: str, ttl: float) -> None:
         with self._lock:
             self._check()
