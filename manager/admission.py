@@ -11,7 +11,7 @@ from asperathos_worker.template import parse_template
 
 from common.domain.errors import BadRequest, Fault, NotFound, Unavailable, WorkloadError
 from common.domain.parsing import nearest
-from common.domain.submission import SubmissionSpec
+from common.domain.submission import ORIGINS, SubmissionSpec
 from common.http.client import ServiceClient
 from common.http.contracts import LawRequest
 from common.plugins import PluginInfo, list_plugins
@@ -92,10 +92,8 @@ class Admission:
         try:
             check_workload(spec.workload, self._settings, self._sources)
         except WorkloadError as error:
-            origin = next(
-                name for name in ("url", "glob", "source") if spec.workload and getattr(spec.workload, name) is not None
-            )
-            return [Fault(f"workload.{origin}", error.message)]
+            given = [name for name in ORIGINS if getattr(spec.workload, name, None) is not None]
+            return [Fault(".".join(("workload", *given)), error.message)]
         return []
 
 

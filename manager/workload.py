@@ -83,9 +83,12 @@ def open_items(
 
 def check_workload(workload: Workload | None, settings: WorkloadSettings, sources: Sources = installed_sources) -> None:
     """Raises WorkloadError when it is plain already that the items cannot be had: one short request at most."""
-    if workload is None or workload.items is not None:
+    if workload is None:
         return
-    if workload.source is not None:
+    if workload.items is not None:
+        for _ in _checked(workload.items, settings.max_item):
+            pass
+    elif workload.source is not None:
         _plugin(workload.source, sources)
     elif workload.glob is not None:
         _allow_local(_scheme(workload.glob), settings, "glob")

@@ -110,7 +110,8 @@ class Priority(enum.StrEnum):
     HIGH = "high"
 
 
-_ORIGINS = ("items", "url", "glob", "source")
+ORIGINS = ("items", "url", "glob", "source")
+"""The fields of a workload of which one is given."""
 
 
 class Workload(Strict):
@@ -118,8 +119,8 @@ class Workload(Strict):
 
     rules = (
         Rule(
-            _ORIGINS,
-            lambda self: sum(getattr(self, name) is not None for name in _ORIGINS) == 1,
+            ORIGINS,
+            lambda self: sum(getattr(self, name) is not None for name in ORIGINS) == 1,
             "give exactly one of items, url, glob, source",
             at="",
         ),

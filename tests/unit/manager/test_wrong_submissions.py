@@ -48,6 +48,7 @@ NATIVES = [
     native("workload.items", workload={"items": "abc"}),
     native("workload.0", workload=["a\0"]),
     native("workload.0", workload=["\ud800"]),
+    native("workload.items", workload=["a", "x" * 1001]),
     native("workload.url", workload="not a url"),
     native("workload.url", workload="http://"),
     native("workload.url", workload="http://127.0.0.1:1/x"),
