@@ -1,0 +1,100 @@
+"""docs/native-format.md and the model say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from common.domain.parsing import parse_native
+from common.domain.submission import (
+    Control,
+    Dashboard,
+    Monitoring,
+    ReplicaBounds,
+    Resources,
+    SubmissionSpec,
+    Target,
+    Toleration,
+    Workload,
+)
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "native-format.md").read_text()
+ROW = re.compile(r"^\| `([a-z_.]+)` \| (.+?) \| (.+?) \| (.+?) \| `(.+?)` \|$", re.MULTILINE)
+ROWS = {match[1]: match.groups()[1:] for match in ROW.finditer(DOCUMENT)}
+PARTS: dict[str, type[BaseModel]] = {
+    "": SubmissionSpec,
+    "workload.": Workload,
+    "target.": Target,
+    "replicas.": ReplicaBounds,
+    "control.": Control,
+    "monitoring.": Monitoring,
+    "resources.": Resources,
+    "tolerations.": Toleration,
+    "dashboard.": Dashboard,
+}
+FIELDS = {prefix + name: field for prefix, model in PARTS.items() for name, field in model.model_fields.items()}
+BASE: dict[str, Any] = {"run": "x", "workload": ["a"]}
+COMPANIONS: dict[str, dict[str, Any]] = {
+    "command": {"run": None},
+    "target": {"deadline": None},
+    "workload.options": {"workload": {"source": "my-database"}},
+    "tolerations.value": {"tolerations": {"key": "gpu"}},
+    "tolerations.effect": {"tolerations": {"key": "gpu"}},
+    "target.percentile": {"target": {"latency": 5}},
+}
+
+
+def test_every_field_is_documented_and_no_other() -> None:
+    assert ROWS.keys() == FIELDS.keys()
+
+
+def told(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "see below"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return {None: "none", (): "empty"}.get(value, str(value)) if value != {} else "empty"
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_defaults_and_meanings_are_the_models(path: str) -> None:
+    _, default, meaning, _ = ROWS[path]
+    assert (default, meaning) == (told(FIELDS[path]), FIELDS[path].description)
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_examples_are_right(path: str) -> None:
+    holder, _, name = path.rpartition(".")
+    document = json.loads(json.dumps({**BASE, **COMPANIONS.get(path, {})}))
+    value = yaml.safe_load(ROWS[path][3])
+    if holder == "":
+        document[name] = value
+    elif holder == "tolerations":
+        document["tolerations"] = [{"operator": "Equal", "key": "k", **document.get("tolerations", {}), name: value}]
+        if name == "operator":
+            del document["tolerations"][0]["key"]
+    else:
+        inner = document.get(holder)
+        document[holder] = {**(inner if isinstance(inner, dict) else {}), name: value}
+    spec = parse_native(document)
+    assert spec.model_fields_set
+
+
+BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_documents_in_the_text_are_right(block: str) -> None:
+    assert parse_native(yaml.safe_load(block)).name != "job"
