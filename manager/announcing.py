@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel
 
 from common.domain.errors import AsperathosError, BadRequest, Conflict, NotFound
-from common.domain.submission import Submission
+from common.domain.submission import Submission, SubmissionSpec
 from common.http.contracts import (
     MonitoringInfo,
     MonitoringReport,
@@ -104,9 +104,7 @@ class Announcer:
 
         def tell_visualizer(told: Submission) -> None:
             nonlocal url
-            self._others.visualizer.post(
-                f"/visualizing/{told.id}", VisualizingRequest(name=told.spec.name, kind=told.spec.kind)
-            )
+            self._others.visualizer.post(f"/visualizing/{told.id}", _visualizing(told.spec))
             url = self._visualizer_url(told)
 
         def check_visualizer(told: Submission) -> bool:
@@ -263,3 +261,13 @@ class Announcer:
             item_timeout=spec.item_timeout,
         )
         self._others.controller.post(f"/scaling/{submission.id}", request)
+
+
+def _visualizing(spec: SubmissionSpec) -> VisualizingRequest:
+    return VisualizingRequest(
+        name=spec.name,
+        kind=spec.kind,
+        visualizer_plugin=spec.dashboard.plugin,
+        datasource_type=spec.dashboard.datasource or "",
+        theme=spec.dashboard.theme or "",
+    )
