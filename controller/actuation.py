@@ -38,9 +38,9 @@ class Aim:
         return self.drain_since is not None
 
 
-def aim(record: Scaling, maximum: int, now: float) -> Aim:
+def aim(record: Scaling, now: float) -> Aim:
     """The next move: straight up, a drain downwards, or staying (which ends a drain that is wanted no more)."""
-    goal = min(record.desired + record.extra, max(maximum, record.desired))
+    goal = record.desired + record.extra
     if goal > record.requested:
         return Aim(goal, None, None)
     if goal == record.requested:
@@ -59,16 +59,17 @@ def lowest_harmless(aim: Aim, record: Scaling, highest_busy: int | None, forced:
     return min(record.requested, max(aim.replicas, highest_busy + 1))
 
 
-def must_force(aim: Aim, record: Scaling, observation: Observation | None, now: float) -> bool:
-    """Whether the drain took so long that busy workers are cut off.
+def only_last_items(record: Scaling, observation: Observation) -> bool:
+    """Whether the last items of a batch are in work: whoever took one over would begin it anew."""
+    waiting = observation.counts.ready + observation.counts.delayed
+    return record.request.kind is Kind.BATCH and waiting == 0
 
-    Never while only the last items of a batch are in work: nobody could take them over without starting anew.
-    """
+
+def must_force(aim: Aim, record: Scaling, observation: Observation, now: float) -> bool:
+    """Whether the drain took so long that busy workers are cut off. Never while only the last items are in work."""
     if aim.drain_since is None or now - aim.drain_since < record.request.control.drain_timeout:
         return False
-    if observation is None or record.request.kind is not Kind.BATCH:
-        return True
-    return observation.counts.ready + observation.counts.delayed > 0
+    return not only_last_items(record, observation)
 
 
 def reconcile(record: Scaling, observation: Observation, bounds: Bounds, now: float) -> Scaling:

@@ -13,7 +13,7 @@ from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
 from common.ports import Clock, Cluster, Journal, Queues, Records
-from controller.actuation import DRAIN_TICK, Aim, aim, lowest_harmless, must_force, reconcile
+from controller.actuation import DRAIN_TICK, Aim, aim, lowest_harmless, must_force, only_last_items, reconcile
 from controller.deciding import decide, is_due, is_over
 from controller.guard import Bounds
 from controller.lawbook import LawBook
@@ -110,13 +110,17 @@ class ScalingLoop:
 
     def _moved(self, id: str, record: Scaling, observation: Observation, now: float, assert_limit: bool) -> Scaling:
         """The record after one move towards the desired count. The move itself may be repeated without harm."""
-        aimed = aim(record, record.desired + record.extra, now)
-        queue = self._world.queues.at(record.request.queue)
+        request = record.request
+        aimed = aim(record, now)
+        queue = self._world.queues.at(request.queue)
         if aimed.limit != record.limit or (assert_limit and aimed.limit is not None):
             _tell_limit(queue, aimed.limit)
         record = record.model_copy(update={"limit": aimed.limit, "drain_since": aimed.drain_since})
         target = aimed.replicas
         if aimed.draining:
+            if request.queue.kind == "dedicated" and only_last_items(record, observation):
+                # The original's lists do not tell who is busy, so nobody can be removed without harm now.
+                return record
             forced = must_force(aimed, record, observation, now)
             target = lowest_harmless(aimed, record, None if forced else _highest_busy(queue, aimed), forced)
             if forced and target < record.requested:

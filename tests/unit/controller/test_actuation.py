@@ -22,35 +22,35 @@ def record(desired: int, requested: int, kind: Kind = Kind.BATCH, **given: Any) 
 
 
 def test_up_is_at_once_and_lifts_the_limit() -> None:
-    move = aim(record(5, 2, limit=2), 5, NOW)
+    move = aim(record(5, 2, limit=2), NOW)
     assert (move.replicas, move.limit, move.draining) == (5, None, False)
 
 
 def test_down_begins_a_drain_and_keeps_its_clock() -> None:
-    begun = aim(record(2, 5), 2, NOW)
+    begun = aim(record(2, 5), NOW)
     assert (begun.replicas, begun.limit, begun.drain_since) == (2, 2, NOW)
-    going_on = aim(record(2, 5, limit=2, drain_since=NOW - 9), 2, NOW)
+    going_on = aim(record(2, 5, limit=2, drain_since=NOW - 9), NOW)
     assert going_on.drain_since == NOW - 9
-    lower = aim(record(1, 5, limit=2, drain_since=NOW - 9), 1, NOW)
+    lower = aim(record(1, 5, limit=2, drain_since=NOW - 9), NOW)
     assert (lower.limit, lower.drain_since) == (1, NOW), "those newly to be drained get their full time"
 
 
 def test_an_upward_decision_cancels_a_drain() -> None:
-    back = aim(record(5, 5, limit=2, drain_since=NOW - 9), 5, NOW)
+    back = aim(record(5, 5, limit=2, drain_since=NOW - 9), NOW)
     assert (back.replicas, back.limit, back.draining) == (5, None, False)
 
 
 def test_after_a_drain_the_limit_stays() -> None:
-    assert aim(record(2, 2, limit=2), 2, NOW).limit == 2
+    assert aim(record(2, 2, limit=2), NOW).limit == 2
 
 
 def test_a_clock_that_stepped_back_restarts_the_drain() -> None:
-    assert aim(record(2, 5, limit=2, drain_since=NOW + 999), 2, NOW).drain_since == NOW
+    assert aim(record(2, 5, limit=2, drain_since=NOW + 999), NOW).drain_since == NOW
 
 
 def test_the_job_is_lowered_only_as_far_as_nobody_busy_is_cut_off() -> None:
     kept = record(2, 9)
-    move = aim(kept, 2, NOW)
+    move = aim(kept, NOW)
     assert lowest_harmless(move, kept, None, False) == 2
     assert lowest_harmless(move, kept, 4, False) == 5
     assert lowest_harmless(move, kept, 8, False) == 9
@@ -60,7 +60,7 @@ def test_the_job_is_lowered_only_as_far_as_nobody_busy_is_cut_off() -> None:
 
 def test_a_drain_is_forced_after_its_timeout_but_never_on_the_last_items() -> None:
     kept = record(2, 9, limit=2, drain_since=NOW - 30)
-    move = aim(kept, 2, NOW)
+    move = aim(kept, NOW)
     assert must_force(move, kept, observed(ready=5), NOW)
     assert not must_force(move, kept, observed(ready=5), NOW - 1)
     assert not must_force(move, kept, observed(ready=0, delayed=0, leased=3), NOW)

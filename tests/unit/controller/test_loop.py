@@ -219,6 +219,22 @@ def test_the_last_items_are_never_cut_off(stage: Stage) -> None:
     assert stage.parallelism == 4, "a finished queue is never scaled"
 
 
+def test_on_the_originals_lists_nobody_is_removed_while_the_last_items_are_in_work(stage: Stage) -> None:
+    stage.begin(4, items=1)
+    kept = stage.records.get(ID)
+    assert kept is not None
+    lists = QueueAddress(submission=ID, kind="dedicated", host="127.0.0.1", port=6379)
+    request = kept.value.request.model_copy(update={"queue": lists})
+    stage.records.update(ID, kept.value.model_copy(update={"request": request}), kept.version)
+    stage.take(3)
+    stage.want(1)
+    # The lists do not tell who is busy.
+    stage.queue.busy_from = lambda index: 0  # type: ignore[method-assign]
+    stage.observe()
+    stage.step()
+    assert stage.parallelism == 4
+
+
 def test_an_upward_decision_cancels_the_drain(stage: Stage) -> None:
     stage.begin(4)
     stage.take(3)
