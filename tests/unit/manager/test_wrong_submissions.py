@@ -264,7 +264,7 @@ BODIES = [
     pytest.param(b"a: [", YAML, 400, "body", id="not YAML"),
     pytest.param(b"a: &x [1]\nb: *x", YAML, 400, "body", id="YAML aliases"),
     pytest.param(b"a: !!python/object/apply:os.system [true]", YAML, 400, "body", id="YAML objects"),
-    pytest.param(b"run: x\nworkload: [a]\n1: 2", YAML, 400, "body", id="a key that is no text"),
+    pytest.param(b"run: x\nworkload: [a]\n1: 2", YAML, 400, "1", id="a key that is no text"),
     pytest.param(b"run: x\nworkload: !!timestamp 2024-01-01", YAML, 400, "workload", id="a date"),
     pytest.param(b"run: x\nworkload: [a]\nenv: {A: !!binary aGk=}", YAML, 400, "env.A", id="bytes"),
     pytest.param(b"run: x\nworkload: !!set {a, b}", YAML, 400, "workload", id="a set"),
