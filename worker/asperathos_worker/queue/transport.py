@@ -134,8 +134,19 @@ class ClientTransport:
         return self.command("EVAL", script.source, 1, self._prefix, *arguments)
 
     def command(self, *arguments: Argument) -> Reply:
+        return self._execute(arguments, {})
+
+    def raw(self, *arguments: Argument) -> Reply:
+        """Run a plain command; the answer is in bytes and lists, also if the client decodes and reshapes answers."""
+        # What the client calls NEVER_DECODE spares decoding; a callback of the client would still reshape.
+        answer = self._execute(arguments, {"NEVER_DECODE": True})
+        if isinstance(answer, dict):
+            return [part for pair in answer.items() for part in pair]
+        return answer
+
+    def _execute(self, arguments: Sequence[Argument], options: Dict[str, bool]) -> Reply:
         try:
-            return self._client.execute_command(*arguments)
+            return self._client.execute_command(*arguments, **options)
         except redis.AuthenticationError as error:
             raise QueueRefused(str(error)) from error
         except redis.exceptions.BusyLoadingError as error:
