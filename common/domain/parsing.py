@@ -13,7 +13,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -81,6 +81,7 @@ class _Complaint:
     path: Path
     fault: Fault
     rule: bool = False
+    missing: bool = False
     reads: tuple[Path, ...] = ()
     """Where the fields are that a broken rule looks at."""
     meant: Path | None = None
@@ -114,8 +115,9 @@ class _Search:
     def _learn(self, complaints: Iterable[_Complaint]) -> bool:
         """Note what is new and prune it; whether there is anything left to look at again."""
         pruned = False
+        before = frozenset(self.suspects)
         for complaint in complaints:
-            if not complaint.rule or not any(self._suspect(path) for path in complaint.reads):
+            if not self._is_consequence(complaint, before):
                 self.faults[complaint.fault] = None
             if complaint.meant is not None:
                 self.suspects.add(complaint.meant)
@@ -123,8 +125,11 @@ class _Search:
                 pruned = self._prune(path) or pruned
         return pruned
 
-    def _suspect(self, path: Path) -> bool:
-        return any(path[: len(known)] == known for known in self.suspects)
+    def _is_consequence(self, complaint: _Complaint, before: Set[Path]) -> bool:
+        """Whether it is about what was pruned (in an earlier round, for what is missing)."""
+        if complaint.rule:
+            return any(_is_within(path, self.suspects) for path in complaint.reads)
+        return complaint.missing and _is_within(complaint.path, before)
 
     def _prune(self, path: Path) -> bool:
         """Remove what is at the path, or the smallest object around it; whether anything was removed."""
@@ -147,6 +152,10 @@ class _Search:
             path = path[:-1]
             self.suspects.add(path) if path else None
         return False
+
+
+def _is_within(path: Path, places: Set[Path]) -> bool:
+    return any(path[:length] in places for length in range(len(path) + 1))
 
 
 def dotted(path: Path) -> str:
@@ -230,7 +239,7 @@ def _complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[_Com
             yield _unknown_field(path, model)
         else:
             problem = _WORDS.get(kind) or detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
-            yield _Complaint(path, Fault(dotted(path), problem))
+            yield _Complaint(path, Fault(dotted(path), problem), missing=kind == "missing")
 
 
 def _holder(path: Path, reads: tuple[str, ...]) -> Path:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any, ClassVar, TypeVar
 
 import yaml
 from flask import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from common.domain.errors import BadRequest, Fault, UnsupportedMedia
-from common.domain.parsing import faults_of
+from common.domain.parsing import examine
 
 M = TypeVar("M", bound=BaseModel)
 _JSON = frozenset({"application/json"})
 _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _DEEPEST = 64
-_MOST_FAULTS = 20
 
 
 def read_document(request: Request) -> Any:
-    """The body as what JSON can say: dict with text keys, list, str, int, finite float, bool or None.
+    """The body as plain data, at most 64 levels deep. Raises BadRequest (not to be parsed) and UnsupportedMedia.
 
-    Raises BadRequest (not parseable, not UTF-8, nested deeper than 64, not such data) and UnsupportedMedia.
+    What it holds may still be odd (infinite numbers, keys that are not text): common.domain.parsing finds that.
     """
     kind = request.mimetype
     if kind not in _JSON | _YAML:
@@ -40,7 +38,8 @@ def read_document(request: Request) -> Any:
         raise BadRequest("the body is empty", [Fault("body", "must be a JSON or YAML document")])
     try:
         document = json.loads(text, parse_constant=_refuse_constant) if kind in _JSON else _load_yaml(text)
-        _check_plain(document)
+        if isinstance(document, dict | list):
+            _check_depth(document)
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply", [Fault("body", "is nested too deeply")]) from error
     except (ValueError, yaml.YAMLError) as error:
@@ -60,12 +59,11 @@ def read_contract(request: Request, model: type[M]) -> M:
     document = read_document(request)
     if not isinstance(document, dict):
         raise BadRequest("the body must be an object", [Fault("body", "must be an object")])
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        faults = faults_of(error, model)
-        listed = "; ".join(f"{fault.field}: {fault.problem}" for fault in faults)
-        raise BadRequest(f"invalid body: {listed}", faults) from error
+    contract, faults = examine(document, model)
+    if contract is None:
+        told = "; ".join(f"{fault.field}: {fault.problem}" for fault in faults)
+        raise BadRequest(f"invalid body: {told}", faults)
+    return contract
 
 
 def _refuse_constant(name: str) -> float:
@@ -105,50 +103,16 @@ def _load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_PlainLoader)
 
 
-def _check_plain(document: Any) -> None:
-    """Raises BadRequest for what JSON cannot say or nobody can store."""
-    faults: list[Fault] = []
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), document)]
-    while waiting and len(faults) < _MOST_FAULTS:
-        path, value = waiting.pop()
-        if len(path) >= _DEEPEST and isinstance(value, dict | list):
-            raise RecursionError
-        if isinstance(value, dict):
-            waiting.extend(((*path, str(key)), inner) for key, inner in value.items())
-            waiting.extend(((*path, str(key)), key) for key in value if not isinstance(key, str) or not key.isascii())
-            if any(not isinstance(key, str) for key in value):
-                faults.append(_fault(path, "has a key that is not text: put it in quotes"))
-        elif isinstance(value, list):
-            waiting.extend(((*path, str(place)), inner) for place, inner in enumerate(value))
-        else:
-            problem = _problem_with(value)
-            if problem:
-                faults.append(_fault(path, problem))
-    if faults:
-        listed = "; ".join(f"{fault.field}: {fault.problem}" for fault in faults)
-        raise BadRequest(f"invalid body: {listed}", faults)
-
-
-def _problem_with(value: Any) -> str:
-    if isinstance(value, str):
-        return "" if value.isascii() or _is_unicode(value) else "holds half of a surrogate pair"
-    if value is None or isinstance(value, bool):
-        return ""
-    if isinstance(value, int):
-        return "" if abs(value) < 2**63 else "is too large a number"
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else "must be a finite number"
-    return f"must be text, a number, true, false, null, a list or an object, not a {type(value).__name__}"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _fault(path: tuple[str, ...], problem: str) -> Fault:
-    name = ".".join(path) or "body"
-    return Fault(name.encode("utf-8", "backslashreplace").decode("utf-8"), problem)
+def _check_depth(document: Any) -> None:
+    """Raises RecursionError beyond what the rest of us may follow by recursion."""
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise RecursionError

@@ -64,7 +64,7 @@ def right_documents(draw: st.DrawFn) -> dict[str, Any]:
         "lease": durations(1.0),
         "item_timeout": durations(),
         "keep": durations(0.0),
-        "env": st.dictionaries(st.from_regex(r"\A[B-Z][A-Z0-9_]*\Z"), st.integers(), max_size=3),
+        "env": st.dictionaries(st.from_regex(r"\A[B-Z][A-Z0-9_]*\Z"), st.integers(-(2**62), 2**62), max_size=3),
         "labels": st.dictionaries(st.sampled_from(["a", "x.y/z"]), st.sampled_from(["", "b-c"]), max_size=2),
         "dashboard": st.booleans(),
         "priority": st.sampled_from(["low", "normal", "high"]),

@@ -41,6 +41,7 @@ class Body(BaseModel):
     name: str
     inner: Inner
     ratio: float = 1.0
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Broken:
@@ -326,11 +327,7 @@ def test_other_content_types_are_415(client: FlaskClient, kind: str | None) -> N
         '{"a": 1,}',
         '{"a": NaN}',
         '{"a": -Infinity}',
-        '{"a": 1e999}',
-        '{"a": 1' + "0" * 400 + "}",
         '{"a": 1' + "0" * 4400 + "}",
-        '{"a": "\\ud800"}',
-        '{"\\udc00": 1}',
         "[" * 65 + "]" * 65,
         "[" * 2000,
         b'{"a": "\xff"}',
@@ -351,14 +348,7 @@ def test_wrong_json_is_400(client: FlaskClient, text: str | bytes) -> None:
         "\tb: 1",
         "a: &x [1]\nb: *x",
         "a: &a [*a]",
-        "a: .nan",
-        "a: -.inf",
-        "a: 1e999",
-        "a: !!binary aGVsbG8=",
-        "a: !!set {x, y}",
-        "a: !!timestamp 2026-01-02",
         "a: !!python/object/apply:os.system [true]",
-        "1: one",
         "? [a, b]\n: c",
         'a: "\\ud800"',
         "[" * 2000 + "]" * 2000,
@@ -373,14 +363,30 @@ def test_wrong_yaml_is_400(client: FlaskClient, text: str | bytes) -> None:
     _refusal(client, text, "application/yaml")
 
 
-def test_odd_values_are_named_by_path_all_at_once(client: FlaskClient) -> None:
-    refusal = _refusal(client, '{"a": {"b": [1, 1e999]}, "c": "\\ud800"}')
-    assert {detail["field"] for detail in refusal["details"]} == {"a.b.1", "c"}
+ODD = [
+    ("application/json", '{"settings": {"a": 1e999}}', "settings.a"),
+    ("application/json", '{"settings": {"a": [0, 1' + "0" * 400 + "]}}", "settings.a.1"),
+    ("application/json", '{"settings": {"a": "\\ud800"}}', "settings.a"),
+    ("application/json", '{"settings": {"a": "\\u0000"}}', "settings.a"),
+    ("application/json", '{"settings": {"a\\u0000": 1}}', "settings.a?"),
+    ("application/yaml", "settings: {a: .nan}", "settings.a"),
+    ("application/yaml", "settings: {a: -.inf}", "settings.a"),
+    ("application/yaml", "settings: {a: 1e999}", "settings.a"),
+    ("application/yaml", "settings: {a: !!binary aGVsbG8=}", "settings.a"),
+    ("application/yaml", "settings: {a: !!set {x, y}}", "settings.a"),
+    ("application/yaml", "settings: {a: !!timestamp 2026-01-02}", "settings.a"),
+    ("application/yaml", "settings: {1: one}", "settings.1"),
+    ("application/json", '{"settings": ' + '{"a":' * 60 + "1" + "}" * 60 + "}", "settings"),
+]
 
 
-def test_no_more_faults_are_listed_than_one_can_read(client: FlaskClient) -> None:
-    refusal = _refusal(client, "[" + ",".join(["1e999"] * 300) + "]")
-    assert len(refusal["details"]) == 20
+@pytest.mark.parametrize(("kind", "text", "field"), ODD)
+def test_contracts_hold_only_what_can_be_stored_and_say_where_not(
+    client: FlaskClient, kind: str, text: str, field: str
+) -> None:
+    answer = client.post("/contracts", data=text, content_type=kind)
+    assert answer.status_code == 400
+    assert {detail["field"] for detail in answer.get_json()["details"]} == {field, "name", "inner"}
 
 
 def test_sixty_four_levels_are_deep_enough(client: FlaskClient) -> None:
