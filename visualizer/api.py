@@ -17,7 +17,7 @@ from common.http.body import read_contract
 from common.http.contracts import VisualizingRequest
 from visualizer.assets import Asset, load_assets
 from visualizer.documents import Changes, ListDocument, SubmissionDocument, fingerprint
-from visualizer.series import latest
+from visualizer.series import reach
 from visualizer.service import BoardService, Watching
 from visualizer.streams import Message, Streams
 
@@ -161,10 +161,10 @@ def _list_look(watching: Watching) -> Callable[[], Iterable[Message]]:
 def _submission_look(watching: Watching, id: str, since: float) -> Callable[[], Iterable[Message]]:
     changes = Changes()
     problem = ""
-    reached = since
+    reached: dict[str, float] = {}
 
     def look() -> Iterable[Message]:
-        nonlocal reached, problem
+        nonlocal problem
         try:
             changed = changes.of(watching.submission(id).parts())
         except NotFound:
@@ -172,11 +172,12 @@ def _submission_look(watching: Watching, id: str, since: float) -> Callable[[], 
             return
         if changed:
             yield Message("submission", changed)
-        fresh = watching.series(id, reached)
-        newest = latest(fresh.series, reached)
-        if newest > reached or fresh.problem != problem:
-            reached, problem = newest, fresh.problem
-            yield Message("series", fresh.parts(), id=repr(reached))
+        fresh = watching.series(id, since, reached)
+        newer = reach(fresh.series)
+        if newer or fresh.problem != problem:
+            problem = fresh.problem
+            reached.update(newer)
+            yield Message("series", fresh.parts(), id=repr(min(reached.values(), default=since)))
 
     return look
 

@@ -40,6 +40,6 @@ def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
     return [points[round(number * step)] for number in range(most)]
 
 
-def latest(tables: Mapping[str, Columns], since: float) -> float:
-    """The moment of the newest point in the tables; ``since`` when they are empty."""
-    return max([since, *(moment for table in tables.values() for moment in table["at"][-1:] if moment is not None)])
+def reach(tables: Mapping[str, Columns]) -> dict[str, float]:
+    """The moment each series with points reaches. They differ: a monitor may write between two reads."""
+    return {name: table["at"][-1] for name, table in tables.items() if table["at"] and table["at"][-1] is not None}

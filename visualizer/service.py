@@ -182,12 +182,16 @@ class Watching:
             details=details.model_copy(update={"events": details.events[-_SHOWN_EVENTS:]}),
         )
 
-    def series(self, id: str, since: float = 0.0) -> SeriesDocument:
-        """The submission's series after ``since`` (Unix seconds). Its ``problem`` says when the store is away."""
+    def series(self, id: str, since: float = 0.0, reached: Mapping[str, float] | None = None) -> SeriesDocument:
+        """The submission's series after ``since``, or after what each has ``reached`` (Unix seconds).
+
+        Its ``problem`` says when the store is away.
+        """
         id = checked_id(id)
+        after = reached or {}
         try:
             tables = {
-                name: columns(measurement, self._metrics.read(id, measurement, since))
+                name: columns(measurement, self._metrics.read(id, measurement, after.get(name, since)))
                 for name, measurement in SHOWN.items()
             }
         except Unavailable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from common.domain.events import Event
@@ -48,6 +49,12 @@ class World:
 
     def start(self) -> None:
         self._thread.start()
+
+    def reset(self) -> None:
+        """Forget everything, be all there."""
+        for part in (self.submissions, self.events, self.errors, self.scaling, self.monitoring, self.calls):
+            part.clear()
+        self.away = set()
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -96,12 +103,17 @@ class World:
         @app.errorhandler(404)
         @app.errorhandler(405)
         def stray(error: Any) -> tuple[Response, int]:
-            from flask import request
-
             self.strays.append(f"{request.method} {request.path}")
             return jsonify({"error_code": 500, "error_name": "STRAY", "error_message": "no such route"}), 500
 
         return app
+
+
+def any_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class VisualizerProcess:
@@ -142,6 +154,10 @@ class VisualizerProcess:
             if time.monotonic() > end or self._process.poll() is not None:
                 raise RuntimeError(f"the visualizer did not start: {self.log.read_text()}")
             time.sleep(0.05)
+
+    def start_if_stopped(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self.start()
 
     def terminate(self, within: float = 15.0) -> tuple[int, float]:
         """SIGTERM; the exit code and how long it took in seconds."""

@@ -115,8 +115,9 @@ def test_a_live_submission_tells_status_and_points_as_they_come(
             assert document["row"]["reason"] == "2 pods are pending"
             later = scenes.steps(scene)[-1]
             store.write(scenes.points(scene, later, now - scene.elapsed + 5.0))
-            document = first(following, "series", "series")
-            assert document["series"]["progress"]["at"] == [pytest.approx(now + 5.0, abs=0.01)]
+            # A look may fall between the reads of two series; what it missed comes with the next one.
+            told = (document["series"]["progress"]["at"] for name, document in following if name == "series")
+            assert next(moments for moments in told if moments) == [pytest.approx(now + 5.0, abs=0.01)]
             world.submissions.clear()
             assert [name for name, _ in following][-1] == "gone"
 

@@ -1,7 +1,7 @@
 // Keeps a page up to date: server-sent events while there is a place for us, else polling. Always finds its way back.
 
 const POLL = 3000;
-const MOST_WAIT = 15000;
+const MOST_WAIT = 8000;
 const STREAM_AGAIN = 30000;
 const HIDDEN_FOR = 30000;
 
@@ -40,6 +40,8 @@ export function watch({ streamUrl, events, poll, told }) {
     if (stopped || source) return;
     try {
       await poll();
+      // It was away and is back: no need to wait for a place that was never refused.
+      if (failures > 0) streamAt = 0;
       failures = 0;
       if (!stopped) told("polling");
     } catch (error) {

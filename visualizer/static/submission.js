@@ -204,8 +204,10 @@ function receiveSeries(document) {
     if (begin < 0) continue;
     for (const field of Object.keys(held)) held[field].push(...(fresh[field] ?? fresh.at.map(() => null)).slice(begin));
     if (held.at.length > MOST_POINTS) for (const field of Object.keys(held)) held[field] = held[field].filter((_, index) => index % 2 === 0 || index > MOST_POINTS - 200);
-    since = Math.max(since, held.at.at(-1));
   }
+  // The oldest of what the series reach: what others have beyond it comes again and is dropped above.
+  since = Math.min(...Object.values(series).filter((one) => one.at.length > 0).map((one) => one.at.at(-1)), Infinity);
+  if (!Number.isFinite(since)) since = 0;
   scheduleCharts();
 }
 

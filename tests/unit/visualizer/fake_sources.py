@@ -66,10 +66,16 @@ def _known(statuses: Mapping[str, dict[str, Any]], id: str) -> dict[str, Any]:
 class Fixture:
     """The app and all it stands on, in memory."""
 
-    def __init__(self, token: str = "", visualizers: Mapping[str, Visualizer] | None = None, streams: int = 2) -> None:
+    def __init__(
+        self,
+        token: str = "",
+        visualizers: Mapping[str, Visualizer] | None = None,
+        streams: int = 2,
+        metrics: MemoryMetrics | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.sources = FakeSources()
-        self.metrics = MemoryMetrics()
+        self.metrics = metrics or MemoryMetrics()
         self.records: MemoryRecords[Board] = MemoryRecords(active=lambda _: True, clock=self.clock)
         self.wakeups = MemoryWakeups(self.clock)
         self.stopping = threading.Event()

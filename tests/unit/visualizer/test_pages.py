@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from common.domain.metrics import JOB_PROGRESS, Point
+from common.domain.metrics import JOB_PROGRESS, TIME_PROGRESS, Measurement, Point
 from common.http.contracts import ScalingView
+from tests.fakes.records import MemoryMetrics
 from tests.unit.visualizer.fake_sources import Fixture
 from visualizer.series import SHOWN
 
@@ -161,6 +162,30 @@ def test_a_live_submission_begins_with_everything_and_its_points() -> None:
     (first, second) = _events(fixture.http.get("/api/stream/submissions/kj-1?since=1"), 2)
     assert (first[0], first[1]["row"]["name"]) == ("submission", "tide-model")
     assert (second[0], second[1]["series"]["progress"]["at"]) == ("series", [5.0])
+
+
+class WritesBetweenReads(MemoryMetrics):
+    """A monitor writes a moment of all measurements after the first of them was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def read(self, submission: str, measurement: Measurement, since: float = 0.0) -> list[Point]:
+        found = super().read(submission, measurement, since)
+        self.reads += 1
+        if self.reads == 1:
+            self.write([Point(one.name, submission, 7.0, {"value": 0.7}) for one in (JOB_PROGRESS, TIME_PROGRESS)])
+        return found
+
+
+def test_points_written_while_reading_are_not_lost() -> None:
+    metrics = WritesBetweenReads()
+    fixture = Fixture(metrics=metrics)
+    fixture.sources.statuses["kj-1"] = {"status": "ongoing"}
+    told = _events(fixture.http.get("/api/stream/submissions/kj-1"), 3)[1:]
+    assert [document["series"]["progress"]["at"] for _, document in told] == [[], [7.0]]
+    assert [document["series"]["time"]["at"] for _, document in told] == [[7.0], []]
 
 
 def test_a_deleted_submission_ends_its_stream() -> None:

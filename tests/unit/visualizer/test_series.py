@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.domain.metrics import QUEUE, Point
-from visualizer.series import columns, latest, thinned
+from visualizer.series import columns, reach, thinned
 
 
 def points(count: int) -> list[Point]:
@@ -31,6 +31,5 @@ def test_columns_are_equally_long_and_unknown_is_none() -> None:
     assert table["dead"] == [None, None, None]
 
 
-def test_latest_is_the_newest_of_all_tables() -> None:
-    assert latest({"a": {"at": [1.0, 5.0]}, "b": {"at": [3.0]}, "c": {"at": []}}, 2.0) == 5.0
-    assert latest({}, 2.0) == 2.0
+def test_each_series_reaches_its_own_last_point() -> None:
+    assert reach({"a": {"at": [1.0, 5.0]}, "b": {"at": [3.0]}, "c": {"at": []}}) == {"a": 5.0, "b": 3.0}
