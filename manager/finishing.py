@@ -24,7 +24,10 @@ def counts_of(stats: QueueStats) -> Counts:
 
 
 def last_settled_at(queue: ServiceQueue, stats: QueueStats) -> float | None:
-    """When the last item was done or died (Unix seconds of the queue's clock), None when none was."""
+    """When the last item was done or died (Unix seconds of the queue's clock), None when none was or it is not known.
+
+    The original's lists keep no times; their queue gives 0.
+    """
     ends = []
     if stats.done:
         results, _ = queue.results(stats.done - 1, 1)
@@ -32,7 +35,7 @@ def last_settled_at(queue: ServiceQueue, stats: QueueStats) -> float | None:
     if stats.dead:
         dead, _ = queue.dead(stats.dead - 1, 1)
         ends += [failure.at for failure in dead]
-    return max(ends, default=None)
+    return max((end for end in ends if end > 0), default=None)
 
 
 def last_error(queue: ServiceQueue, stats: QueueStats) -> str:
