@@ -223,7 +223,8 @@ def _settle(submission: Submission, facts: Facts, stats: QueueStats, rules: Life
     if not _settled(submission, facts, rules):
         return Settle(rules.watch_near_end)
     if stats.dead:
-        return Conclude(State.FAILED, f"{stats.dead} of {stats.put} items are dead", remove=False)
+        verb = "is" if stats.dead == 1 else "are"
+        return Conclude(State.FAILED, f"{stats.dead} of {stats.put} items {verb} dead", remove=False)
     return Conclude(State.COMPLETED, "", remove=False)
 
 
@@ -294,16 +295,21 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     took_items = stats.taken > submission.generation_taken
     job = facts.view.job(submission.generation)
     pods = [pod for pod in facts.view.workers() if pod.generation == submission.generation]
-    if not took_items:
-        fallen = [pod for pod in pods if crashed(pod)]
+    fallen = [pod for pod in pods if crashed(pod)] if not took_items else []
+    if fallen:
         failures = max(len(fallen), job.failed if job is not None else 0)
-        if fallen and failures >= rules.crash_pods:
+        if failures >= rules.crash_pods:
             last = fallen[-1]
             return Conclude(State.ERROR, f"the container exits at once {ending(last)}", remove=True, culprit=last.name)
     if job is None or job.deleting or job.ended:
         return _replace(submission, facts, rules, job, took_items)
     return Attend(
-        _joined(_pending_notice(job, pods), facts.warning if not pods else "", facts.service_problem),
+        _joined(
+            _crash_notice(fallen),
+            _pending_notice(job, pods),
+            facts.warning if not pods else "",
+            facts.service_problem,
+        ),
         _watch(stats, rules),
     )
 
@@ -347,6 +353,12 @@ def ending(pod: PodView) -> str:
     code = f"with code {pod.exit_code}" if pod.exit_code is not None else ""
     cause = pod.reason if pod.reason not in ("", "Error", "Completed") else ""
     return _joined(f"{code} ({cause})".strip() if cause else code, pod.message, separator=": ")[:_MOST_NOTICE]
+
+
+def _crash_notice(fallen: list[PodView]) -> str:
+    if not fallen:
+        return ""
+    return f"{len(fallen)} pods failed before taking an item, the last one {ending(fallen[-1])}"
 
 
 def _pending_notice(job: JobView, pods: list[PodView]) -> str:

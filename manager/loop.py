@@ -406,10 +406,11 @@ class ManagerLoop:
 
     def _finished_at(self, situation: _Situation, step: Conclude, stats: QueueStats | None) -> float:
         """The moment of the last result, not of our noticing it, for that is what a deadline asks for."""
-        settled = None
-        if step.state in (State.COMPLETED, State.FAILED) and stats is not None:
-            settled = last_settled_at(self._queue(situation.submission), stats)
-        return settled if settled is not None else situation.facts.now
+        now, noticed = situation.facts.now, situation.submission.ending_at
+        if step.state not in (State.COMPLETED, State.FAILED):
+            return now
+        settled = last_settled_at(self._queue(situation.submission), stats) if stats is not None else None
+        return settled or noticed or now
 
     def _clean_up(self, situation: _Situation) -> float:
         submission, tools = situation.submission, self._tools

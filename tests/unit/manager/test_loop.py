@@ -84,7 +84,7 @@ def test_dead_items_make_it_failed_and_the_last_error_is_told(stage: Stage) -> N
     stage.work(failing=True)
     stage.run(3)
     assert stage.now.state is State.FAILED
-    assert stage.now.reason == "1 of 3 items are dead; the last one: cannot do c"
+    assert stage.now.reason == "1 of 3 items is dead; the last one: cannot do c"
     assert stage.now.summary is not None
     assert stage.now.summary.deadline_met is None
 
