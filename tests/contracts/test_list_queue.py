@@ -37,11 +37,11 @@ class OriginalWorker:
         return item if isinstance(item, bytes) else None
 
     def lease(self, item: bytes) -> None:
-        self._client.set(self._key(item), self._lease, "session")
+        self._client.set(self._key(item), "session", ex=self._lease)
 
     def finish(self, item: bytes, result: bytes) -> None:
         self._client.rpush("job:results", result)
-        self._client.execute_command("LREM", "job:processing", 0, item)
+        self._client.lrem("job:processing", 0, item.decode())
         self._client.delete(self._key(item))
 
     def run(self) -> None:

@@ -1,0 +1,90 @@
+"""The reader of answers, fed byte by byte or whole."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from asperathos_worker.queue.wire import Reply, ServerError, Wire, packed
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+class Feed:
+    """A socket that gives its bytes in pieces."""
+
+    def __init__(self, data: bytes, piece: int) -> None:
+        self._data = data
+        self._piece = piece
+
+    def sendall(self, message: bytes) -> None:
+        pass
+
+    def recv(self, size: int) -> bytes:
+        head, self._data = self._data[: min(size, self._piece)], self._data[min(size, self._piece) :]
+        return head
+
+
+def wire_with(data: bytes, piece: int) -> Wire:
+    wire = Wire("redis://nowhere.invalid", 1.0)
+    wire._socket = Feed(data, piece)  # type: ignore[assignment]
+    return wire
+
+
+def encoded(reply: Reply) -> bytes:
+    if reply is None:
+        return b"$-1\r\n"
+    if isinstance(reply, int):
+        return b":%d\r\n" % reply
+    if isinstance(reply, bytes):
+        return b"$%d\r\n%b\r\n" % (len(reply), reply)
+    return b"*%d\r\n" % len(reply) + b"".join(map(encoded, reply))
+
+
+replies: st.SearchStrategy[Reply] = st.recursive(
+    st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=40), lambda inner: st.lists(inner, max_size=4)
+)
+
+
+@given(replies, st.integers(1, 50))
+def test_any_answer_is_read_in_any_pieces(reply: Reply, piece: int) -> None:
+    assert wire_with(encoded(reply), piece).exchange(b"") == reply
+
+
+@pytest.mark.parametrize("piece", [1, 1000])
+def test_a_status_and_an_error(piece: int) -> None:
+    assert wire_with(b"+OK\r\n", piece).exchange(b"") == b"OK"
+    with pytest.raises(ServerError, match="NOSCRIPT no"):
+        wire_with(b"-NOSCRIPT no\r\n", piece).exchange(b"")
+
+
+@pytest.mark.parametrize("data", [b"", b"$5\r\nab", b"*2\r\n:1\r\n"])
+def test_an_answer_that_breaks_off_closes_the_connection(data: bytes) -> None:
+    wire = wire_with(data, 1000)
+    with pytest.raises(ConnectionError):
+        wire.exchange(b"")
+    assert wire._socket is None
+
+
+def test_what_is_no_answer_of_redis_closes_the_connection() -> None:
+    wire = wire_with(b"HTTP/1.1 400 Bad Request\r\n\r\n", 1000)
+    with pytest.raises(ConnectionError, match="not an answer"):
+        wire.exchange(b"")
+    assert wire._socket is None
+
+
+@pytest.mark.parametrize("error", [socket.timeout("slow"), ConnectionResetError("gone"), KeyboardInterrupt()])
+def test_a_connection_with_half_an_answer_is_not_used_again(error: BaseException) -> None:
+    wire = wire_with(b"", 1)
+
+    def fail(size: int) -> bytes:
+        raise error
+
+    wire._socket.recv = fail  # type: ignore[union-attr, method-assign]
+    with pytest.raises(type(error)):
+        wire.exchange(b"")
+    assert wire._socket is None
+
+
+def test_arguments_are_counted_in_bytes() -> None:
+    assert packed(["é", 12, b"\x00", ""]) == b"$2\r\n\xc3\xa9\r\n$2\r\n12\r\n$1\r\n\x00\r\n$0\r\n\r\n"
