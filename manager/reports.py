@@ -96,7 +96,7 @@ class Reports:
             except QueueMissing:
                 pass
         told += [f"item {item.id} is dead: {item.error}" for item in dead]
-        told += [f"item {item.id}, attempt {item.attempt} on {item.worker}: {item.error}" for item in failed]
+        told += [_attempt(failure) for failure in failed]
         return told + [event.message for event in self._events(id) if event.warning and event.kind != "state"]
 
     def results(self, id: str, cursor: int, count: int) -> ResultPage:
@@ -112,7 +112,8 @@ class Reports:
             if submission.loaded == 0:
                 return ResultPage((), cursor, False)
             raise NotFound(f"the results of {id} are not kept any more") from error
-        return ResultPage(tuple(found), following, len(found) == count)
+        shown = [_as_in_lists(result) for result in found] if submission.archived else found
+        return ResultPage(tuple(shown), following, len(found) == count)
 
     def all_results(self, id: str) -> Iterator[ItemResult]:
         """All results there are by now. The first page is read at once, so that its errors are raised here."""
@@ -208,6 +209,20 @@ class Reports:
 
     def _namespace_of(self, submission: Submission) -> str:
         return submission.spec.namespace or self._namespace
+
+
+def _attempt(failure: ItemFailure) -> str:
+    # The original's lists keep errors without telling whose they are.
+    return (
+        f"item {failure.id}, attempt {failure.attempt} on {failure.worker}: {failure.error}"
+        if failure.worker
+        else failure.error
+    )
+
+
+def _as_in_lists(result: ItemResult) -> ItemResult:
+    """A dedicated queue's result as it was told before it was archived: by its position, of no known worker or time."""
+    return ItemResult(result.id.removeprefix("r"), 1, "", 0.0, 0.0, result.result)
 
 
 def _moment(at: float) -> str:

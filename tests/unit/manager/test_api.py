@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from asperathos_worker.queue.api import ServiceQueue, WorkerQueue
+from asperathos_worker.queue.memory_queue import MemoryQueue
 from asperathos_worker.queue.records import Ack, NewItem, QueueConfig
 
 from common.domain.cluster import PodView, SubmissionView
@@ -12,6 +13,7 @@ from common.domain.errors import BadRequest, Fault, NotFound, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Counts, Decision, Observation, Replicas
 from common.domain.states import Intent, State
+from manager.archiving import archive_page
 from tests.support.manager_door import NATIVE, Door, payload
 
 STREAM: dict[str, Any] = {"run": "cat {item}", "target": {"latency": 5}}
@@ -375,6 +377,26 @@ def test_errors_are_lines(door: Door) -> None:
         "1 item is dead",
         "item 1 is dead: exit code 9: spoiled",
         "pod x: out of memory",
+    ]
+
+
+def test_a_dedicated_queues_results_are_told_the_same_after_they_are_archived(door: Door) -> None:
+    id = door.submit({**NATIVE, "run": None, "command": ["x"], "queue": "dedicated"})
+    assert door.client.get(f"/submissions/{id}/results").get_json()["results"] == []
+    lists: Any = MemoryQueue(door.clock.now)
+    lists.open(QueueConfig())
+    lists.put([NewItem("a", "0"), NewItem("b", "1")])
+    lists.close()
+    finish(lists, {"0": "A", "1": "B"})
+    archive: Any = MemoryQueue(door.clock.now)
+    while not archive_page(lists, archive):
+        pass
+    door.end(id, archived=True, loaded=2)
+    door.queues.made["shared", id] = archive
+    page = door.client.get(f"/submissions/{id}/results").get_json()
+    assert [(result["id"], result["result"], result["worker"]) for result in page["results"]] == [
+        ("0", "A", ""),
+        ("1", "B", ""),
     ]
 
 
