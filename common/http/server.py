@@ -68,7 +68,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         settings = self._settings
         for name, value in {
-            "bind": f"{settings.bind}:{settings.port}",
+            "bind": f"[{settings.bind}]:{settings.port}"
+            if ":" in settings.bind
+            else f"{settings.bind}:{settings.port}",
             "workers": settings.workers,
             "worker_class": _Worker,
             "threads": settings.threads,
