@@ -51,11 +51,16 @@ def register(app: Flask, service: ScalingService, token: str) -> None:
         service.stop(_checked(id))
         return "", 204
 
+    def delete(id: str) -> tuple[str, int]:
+        service.delete(_checked(id))
+        return "", 204
+
     for spelling in SPELLINGS:
         app.add_url_rule(f"/{spelling}", f"{spelling}_views", views, methods=["GET"])
         app.add_url_rule(f"/{spelling}/validate", f"{spelling}_validate", validate, methods=["POST"])
         app.add_url_rule(f"/{spelling}/<id>", f"{spelling}_start", start, methods=["POST"])
         app.add_url_rule(f"/{spelling}/<id>", f"{spelling}_view", view, methods=["GET"])
+        app.add_url_rule(f"/{spelling}/<id>", f"{spelling}_delete", delete, methods=["DELETE"])
         app.add_url_rule(f"/{spelling}/<id>/stop", f"{spelling}_stop", stop, methods=["PUT"])
 
 

@@ -17,6 +17,8 @@ from controller.record import Cap, Scaling, begin, renew
 SERVICE = "controller"
 _ATTEMPTS = 10
 _CAP_KEEP = 30 * 86400.0
+_REVIVED = 2 * 366 * 86400.0
+"""How long the decisions of a submission that is scaled again are kept: as long as one can last, until it stops."""
 
 
 class ScalingService:
@@ -55,6 +57,8 @@ class ScalingService:
                     renewed = renew(kept.value, request, now)
                     if renewed != kept.value:
                         self._records.update(id, renewed, kept.version)
+                    if not kept.value.active:
+                        self._journal.expire(DECISIONS, id, _REVIVED)
             except Conflict:
                 continue
             self._wakeups.notify(SERVICE, id)
@@ -73,8 +77,18 @@ class ScalingService:
             except Conflict:
                 continue
             self._caps.delete(id)
+            self._journal.expire(DECISIONS, id, self._keep)
             return
         raise Conflict(f"scaling of {id} is being changed by others; try again")
+
+    def delete(self, id: str) -> None:
+        """Forget its record and its decisions. Idempotent. Raises Conflict while it is being scaled."""
+        kept = self._records.get(id)
+        if kept is not None and kept.value.active:
+            raise Conflict(f"{id} is being scaled: stop that first")
+        self._journal.expire(DECISIONS, id, 0.0)
+        self._caps.delete(id)
+        self._records.delete(id)
 
     def setup(self, request: SetupRequest) -> None:
         """Cap the replicas of submissions, from the next decision on until they are stopped."""

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.submission import Duration
 from common.domain.units import format_duration
 from controller.laws.base import Law, LawSettings, Memory, Proposal, Situation, recall
 from controller.laws.estimate import ItemTime, item_time
@@ -45,9 +46,11 @@ class DeadlineSettings(LawSettings):
         default=0.03, ge=0, le=0.5, description="Share of the deadline to finish early, for what cannot be measured."
     )
     slack: float = Field(
-        default=0.1, ge=0, le=2, description="Replicas are given back once so much more work would still fit."
+        default=0.2, ge=0, le=2, description="Replicas are given back once so much more work would still fit."
     )
-    patience: int = Field(default=2, ge=1, le=100, description="Decisions in a row that must agree on giving back.")
+    patience: Duration = Field(
+        default=10.0, description="How long replicas must be too many before some are given back."
+    )
 
 
 class _Memory(BaseModel):
@@ -60,7 +63,8 @@ class _Memory(BaseModel):
     invested: float = 0.0
     busy: float = 0.0
     done: float = 0.0
-    calm: int = 0
+    calm_since: float | None = None
+    """Since when the replicas are too many."""
     raised_at: float | None = None
     """When replicas were last asked for; those pending have been starting since."""
 
@@ -146,19 +150,22 @@ def _plan(
     if shortest > left:
         late = format_duration(shortest - left)
         reason = f"{told}: even {most} replicas finish about {late} late; does its best"
-        return Proposal(most, reason, False, shortest, past.model_copy(update={"calm": 0}).model_dump())
+        return Proposal(most, reason, False, shortest, past.model_copy(update={"calm_since": None}).model_dump())
     needed = _fewest(load, situation, settings, past, most, left, 1.0)
     roomy = _fewest(load, situation, settings, past, most, left, 1.0 + settings.slack)
     needed = most if needed is None else needed
     roomy = most if roomy is None else roomy
-    calm = past.calm + 1 if current - roomy >= max(1.0, _LEAST_STEP_DOWN * current) else 0
+    too_many = current - roomy >= max(1.0, _LEAST_STEP_DOWN * current)
+    at = situation.observation.at
+    # A clock that stepped back starts the wait anew.
+    calm_since = min(at, at if past.calm_since is None else past.calm_since) if too_many else None
     if needed >= current:
         wanted, verdict = needed, f"needs {needed}"
-    elif calm >= settings.patience:
-        wanted, calm, verdict = roomy, 0, f"needs {needed}, {roomy} with slack"
+    elif calm_since is not None and at - calm_since >= settings.patience:
+        wanted, calm_since, verdict = roomy, None, f"needs {needed}, {roomy} with slack"
     else:
         wanted, verdict = min(current, most), f"needs {needed}, keeps {current} in hand"
-    memory = past.model_copy(update={"calm": calm}).model_dump()
+    memory = past.model_copy(update={"calm_since": calm_since}).model_dump()
     return Proposal(wanted, f"{told}: {verdict}", eta=_eta(load, situation, wanted), memory=memory)
 
 

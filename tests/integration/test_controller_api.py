@@ -120,6 +120,20 @@ def test_stopping_gives_the_record_an_end_and_posting_again_revives_it(
     assert client.get(f"/scaling/{id}").get_json()["active"] is True
 
 
+def test_deleting_forgets_it_but_not_while_it_is_scaled(
+    client: FlaskClient, redis_server: RedisProcess, id: str, eventually: Eventually
+) -> None:
+    client.post(f"/scaling/{id}", json=body(id))
+    journal = RedisJournal(redis_client.connect(redis_server.url))
+    journal.append(DECISIONS, id, Decision(at=1.0, law="nop", wanted=1, granted=1, previous=1, reason="x"))
+    assert client.delete(f"/scaling/{id}").status_code == 409
+    client.put(f"/scaling/{id}/stop")
+    for _ in range(2):
+        assert client.delete(f"/scaling/{id}").status_code == 204
+    assert client.get(f"/scaling/{id}").status_code == 404
+    eventually(lambda: journal.read(DECISIONS, id, Decision) == [])
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -153,7 +167,7 @@ def test_not_json_not_an_object_and_wrong_methods(client: FlaskClient, id: str) 
     assert post(f"/scaling/{id}", data="x", content_type="text/plain").status_code == 415
     assert post("/scaling/..%2fetc", json=body(id)).status_code in (400, 404)
     assert post("/scaling/-x", json=body(id)).status_code == 400
-    assert client.delete(f"/scaling/{id}").status_code == 405
+    assert client.patch(f"/scaling/{id}", json={}).status_code == 405
     assert client.get(f"/scaling/{id}?count=x").status_code in (400, 404)
 
 

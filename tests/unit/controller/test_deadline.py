@@ -9,7 +9,7 @@ import pytest
 from common.domain.progress import ServiceTimes
 from controller.laws.deadline import Deadline, DeadlineSettings
 from controller.laws.estimate import item_time
-from tests.unit.controller.builders import observed, situation
+from tests.unit.controller.builders import START, observed, situation
 from tests.unit.controller.plant import Plant, lognormal, request_for, simulate
 
 LAW = Deadline()
@@ -49,9 +49,7 @@ def test_a_hint_saves_the_exploring() -> None:
 
 
 def test_a_steady_plant_gets_a_steady_count() -> None:
-    run = simulate(
-        Plant([2.0] * 600), request_for("deadline", {"slack": 0.2}, maximum=20, expected=2.0), deadline=300.0
-    )
+    run = simulate(Plant([2.0] * 600), request_for("deadline", maximum=20, expected=2.0), deadline=300.0)
     middle = [d.granted for d in run.decisions if 30 < d.at - run.decisions[0].at < 200]
     assert run.finished <= 300.0
     assert max(middle) - min(middle) <= 1
@@ -69,10 +67,13 @@ def test_replicas_are_given_back_when_ahead() -> None:
 
 
 def test_giving_back_needs_patience() -> None:
-    seen = known(ready=20, leased=10, done=70, deadline=1000.0, observed=10)
-    first = LAW.decide(situation(seen, current=10), SETTINGS, {})
-    assert first.wanted == 10
-    assert LAW.decide(situation(seen, current=10), SETTINGS, first.memory).wanted < 10
+    memory, counts = {}, []
+    for seconds in (0.0, 5.0, 9.0, 10.0):
+        seen = known(ready=20, leased=10, done=70, deadline=1000.0, observed=10, at=START + seconds)
+        proposal = LAW.decide(situation(seen, current=10), SETTINGS, memory)
+        memory = proposal.memory
+        counts.append(proposal.wanted)
+    assert counts == [10, 10, 10, 1]
 
 
 def test_an_infeasible_deadline_is_said_with_the_lateness_and_gets_everything() -> None:
