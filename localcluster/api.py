@@ -49,8 +49,8 @@ _PROTECTED_NAMESPACES = ("default", "kube-system")
 _MIN_WATCH_SECONDS = 1800
 _BOOKMARK_SECONDS = 60.0
 _JOB_WARNING = (
-    '299 - "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set'
-    ' propagationPolicy=Orphan to suppress this warning"'
+    '299 - "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them'
+    ' or set propagationPolicy=Orphan to suppress this warning"'
 )
 _PATCH_TYPES = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
 
@@ -385,9 +385,7 @@ class Api:
         if name_of(obj) in _PROTECTED_NAMESPACES:
             message = f'namespaces "{name_of(obj)}" is forbidden: this namespace may not be deleted'
             raise errors.Forbidden(message, {"name": name_of(obj), "kind": "namespaces"})
-        marked = clone(self._store.mark_deleted(kind, obj, 0))
-        marked["status"] = {"phase": "Terminating"}
-        return self._store.update(kind, marked) if obj.get("status") != marked["status"] else marked
+        return self._store.mark_deleted(kind, obj, 0, status={"phase": "Terminating"})
 
     def _delete_collection(self, request: Request, target: Target) -> Response:
         if target.kind.namespaced and target.namespace is None:

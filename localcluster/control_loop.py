@@ -1,6 +1,7 @@
 """The one thread that reconciles: takes notes of changes and runtime events, and works them off.
 
-It sleeps while nothing changes; a failing reconciliation is logged and tried again with back-off, and stops nothing else.
+It sleeps while nothing changes; a failing reconciliation is logged and tried again with back-off, and stops nothing
+else.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class ControlLoop:
                 self._failures.pop(item, None)
                 if again is not None:
                     self.add_later(item, again)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a loop survives a failing tick
                 self._failed(item, error)
 
     def _failed(self, item: Task | Key, error: Exception) -> None:

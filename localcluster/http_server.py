@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import select
 import socket
@@ -52,10 +53,8 @@ class HttpServer:
     def stop(self, timeout: float) -> None:
         """Stop accepting, end streams, wait a little for answers in progress, then cut what is left."""
         self.stop_event.set()
-        try:
+        with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listener.close()
         self._stop_write.close()
         deadline = time.monotonic() + timeout
@@ -66,10 +65,8 @@ class HttpServer:
             time.sleep(0.01)
         with self._lock:
             for connection in self._connections:
-                try:
+                with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
     @property
     def is_alive(self) -> bool:
@@ -171,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """The Api's own log line says more."""
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Malformed requests get a Status body as well."""
         error = errors.BadRequest(message or "malformed request")
         self.close_connection = True

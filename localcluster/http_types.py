@@ -17,7 +17,7 @@ class Stream(Protocol):
         ...
 
     def wait(self, fileno: int | None, seconds: float) -> bool:
-        """Sleep until the descriptor is readable or the time is over; True when the client went away or the server ends."""
+        """Sleep until the descriptor is readable or the time is over; True when client or server end the stream."""
         ...
 
 

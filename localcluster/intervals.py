@@ -26,7 +26,7 @@ def format_indexes(indexes: Iterable[int]) -> str:
 
 
 def parse_indexes(text: str, limit: int) -> frozenset[int]:
-    """The indexes below ``limit`` that the notation names; malformed parts are passed over, as the real controller does."""
+    """The indexes below ``limit`` that the notation names; like the real controller, skips malformed parts."""
     found: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")

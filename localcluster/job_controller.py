@@ -59,7 +59,7 @@ _MAX_PREFIX = 58
 
 
 class JobController:
-    """Reconciles one Job at a time; ``finish_time`` gives a pod's exact end, when the kubelet knows it better than the status."""
+    """Reconciles one Job at a time; ``finish_time`` gives a pod's end where the kubelet knows it better."""
 
     def __init__(
         self,

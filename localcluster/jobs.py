@@ -1,7 +1,7 @@
 """The batch/v1 Job controller's decisions. Pure: specification, status, pods and time in; actions and a new status out.
 
-The rules are those of the Kubernetes Job controller (v1.29 and later, with elastic Indexed Jobs, per-index back-off, pod
-failure policy and delayed terminal conditions); docs/localcluster.md lists them with their consequences.
+The rules are those of the Kubernetes Job controller (v1.29 and later, with elastic Indexed Jobs, per-index back-off,
+pod failure policy and delayed terminal conditions); docs/localcluster.md lists them with their consequences.
 """
 
 from __future__ import annotations
@@ -605,9 +605,11 @@ class _Pass:
                 continue
             if pod.phase == "Succeeded":
                 succeeded += 0 if self.spec.indexed else 1
-            elif is_failed(self.spec, pod) or (self.finished is not None and not stopped_by_success):
-                if match_failure_policy(self.spec, pod).counts:
-                    failed += 1
+                continue
+            # Whatever still runs when a Job fails counts as failed.
+            lost = is_failed(self.spec, pod) or (self.finished is not None and not stopped_by_success)
+            if lost and match_failure_policy(self.spec, pod).counts:
+                failed += 1
         if self.spec.indexed:
             succeeded = len(self.succeeded_indexes)
         status = JobStatus(

@@ -6,7 +6,6 @@ events only update that knowledge. Called from one thread.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -177,7 +176,9 @@ class Kubelet:
             since = record.state.since if isinstance(record.state, Running) and record.state.since else event.at
             worker.put(replace(record, state=ended(event.code, since, event.at)))
         elif isinstance(event, LogsDropped):
-            message = f"{event.bytes} bytes of the log of container {name} could not be written: {event.error}"
+            # The same words each time, so that the events are counted instead of piling up.
+            message = f"Output of container {name} cannot be written to its log and is dropped: {event.error}"
+            self._log.warning("logs_dropped", container=event.id, bytes=event.bytes, error=event.error)
             self._say(worker, "Warning", "LogsDropped", message)
         return [(worker.namespace, worker.name)]
 
@@ -213,9 +214,9 @@ class Kubelet:
         if step.again_at is not None:
             again = _sooner(again, max(0.0, step.again_at - now))
         if step.finished:
-            self._finish(pod, worker)
+            self._finish(worker)
         else:
-            self._write_status(pod, worker, False)
+            self._write_status(worker, False)
         return again
 
     def _worker(self, pod: Obj) -> PodWorker:
@@ -329,7 +330,7 @@ class Kubelet:
                 path = volume.path / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-                os.chmod(path, volume.modes.get(name, 0o644))
+                path.chmod(volume.modes.get(name, 0o644))
 
     def _stop(self, worker: PodWorker, grace: float) -> None:
         if worker.stop_grace is not None and worker.stop_grace <= grace:
@@ -342,7 +343,7 @@ class Kubelet:
                     self._say(worker, "Normal", "Killing", f"Stopping container {record.name}")
                 self._runtime.stop(worker.ids[record.name], grace)
 
-    def _finish(self, pod: Obj, worker: PodWorker) -> None:
+    def _finish(self, worker: PodWorker) -> None:
         ends = [item.state.finished for item in worker.records if isinstance(item.state, Terminated)]
         self._finish_times[worker.uid] = max(ends, default=self._clock.now())
         worker.records = tuple(
@@ -350,13 +351,13 @@ class Kubelet:
             for item in worker.records
         )
         with self._store.transaction():
-            self._write_status(pod, worker, True)
+            self._write_status(worker, True)
             current = self._store.find(PODS, worker.namespace, worker.name)
             if current is not None and is_deleting(current):
                 self._let_go(current)
         self._forget(worker)
 
-    def _write_status(self, pod: Obj, worker: PodWorker, finished: bool) -> None:
+    def _write_status(self, worker: PodWorker, finished: bool) -> None:
         with self._store.transaction():
             current = self._store.find(PODS, worker.namespace, worker.name)
             if current is None or uid_of(current) != worker.uid:

@@ -231,7 +231,7 @@ def _resource(pod: Obj, container: Obj, reference: Obj) -> str:
     for other in (pod.get("spec") or {}).get("containers") or []:
         if wanted and other.get("name") == wanted:
             container = other
-    kind, _, resource = str(reference.get("resource")).partition(".")
+    resource = str(reference.get("resource")).partition(".")[2]
     amount = container_requests(container).get(resource)
     if amount is None:
         return "0"

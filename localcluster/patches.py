@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7386), JSON patch (RFC 6902) and Kubernetes' strategic merge patch. Pure: inputs are never changed."""
+"""JSON merge patch (RFC 7386), JSON patch (RFC 6902) and Kubernetes' strategic merge patch. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def strategic_merge_patch(target: Obj, patch: Obj) -> Obj:
-    """Kubernetes' strategic merge: like a merge patch, but known lists merge by their key and directives are honoured."""
+    """Kubernetes' strategic merge: like a merge patch, but known lists merge by key; directives are honoured."""
     directive = patch.get("$patch")
     if directive == "replace":
         return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}

@@ -139,7 +139,7 @@ def _restarts(state: Terminated, policy: str) -> bool:
 
 
 def _crash_delay(item: ContainerRecord, state: Terminated, base: float) -> float:
-    """The first restart is immediate; then base seconds, doubling up to five minutes, forgotten after a long good run."""
+    """The first restart is immediate; then base seconds, doubling to five minutes, forgotten after a long good run."""
     if item.restarts == 0 or state.finished - state.started > CRASH_LOOP_FORGET:
         return 0.0
     return float(min(base * 2.0 ** min(item.restarts - 1, 32), CRASH_LOOP_CAP))

@@ -1,4 +1,4 @@
-"""Which node a pod goes to. Pure: nodes, what they already carry and the pod in; a node or the reasons against all out."""
+"""Which node a pod goes to. Pure: nodes, what they carry and the pod in; a node or the reasons against all out."""
 
 from __future__ import annotations
 

@@ -157,13 +157,18 @@ def main(argv: Sequence[str]) -> int:
     try:
         settings = parse_settings(argv)
         log = JsonLog(clock, settings.log_level)
+        wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(wake_read, True)
+        # The kernel may hand a signal to any thread; this pipe wakes the main one in every case.
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: stop.set())
         cluster = LocalCluster(settings, clock, log)
     except ConfigError as error:
-        print(f"localcluster: {error}", file=sys.stderr)
+        sys.stderr.write(f"localcluster: {error}\n")
         return 2
-    stop.wait()
+    while not stop.is_set():
+        os.read(wake_read, 64)
     try:
         cluster.stop()
     except LocalClusterError as error:

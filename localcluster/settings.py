@@ -1,4 +1,4 @@
-"""Settings: command line flags over ASPERATHOS_LOCALCLUSTER_* variables over defaults. The only reader of the environment."""
+"""Settings: flags over ASPERATHOS_LOCALCLUSTER_* variables over defaults. The only reader of the environment."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PREFIX = "ASPERATHOS_LOCALCLUSTER_"
 class Settings:
     """Everything configurable. Durations are seconds, sizes bytes; ``port`` 0 means: pick a free one.
 
-    Node capacities are numbers for the scheduler; nothing holds a process to them. The default lets about fifty pods that
-    ask for a core each run, whatever the machine has.
+    Node capacities are numbers for the scheduler; nothing holds a process to them. The default lets about fifty
+    pods that ask for a core each run, whatever the machine has.
     """
 
     state_dir: Path
@@ -118,7 +118,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None
 
 
 def pod_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every container inherits: a PATH that begins with this interpreter's directory, and the locale; no secrets."""
+    """What every container inherits: a PATH that begins with this interpreter's directory, and the locale."""
     env = os.environ if environ is None else environ
     path = env.get("PATH") or os.defpath
     base = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}"}

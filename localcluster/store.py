@@ -1,11 +1,13 @@
 """The objects, their revisions, their history for watches, and their copy on disk.
 
-Memory is the working copy; every transaction is written to SQLite (write-ahead log) before anyone can see it, so a killed
-server comes back with exactly what it had acknowledged. One lock guards everything; nothing slow happens under it.
+Memory is the working copy; every transaction is written to SQLite (write-ahead log) before anyone can see it, so a
+killed server comes back with exactly what it had acknowledged. One lock guards everything; nothing slow happens under
+it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -83,10 +85,8 @@ class Subscription:
 
     def take(self) -> list[Change]:
         """Everything that has arrived since the last call."""
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._event_fd)
-        except BlockingIOError:
-            pass
         taken: list[Change] = []
         while True:
             try:
@@ -99,10 +99,8 @@ class Subscription:
         os.close(self._event_fd)
 
     def _wake(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_write(self._event_fd, 1)
-        except BlockingIOError:
-            pass
 
 
 class _Rollback(Exception):
@@ -112,8 +110,8 @@ class _Rollback(Exception):
 class Store:
     """All objects. Every public method may be called from any thread.
 
-    Objects handed out and taken in are shared: never change one, make another. ``on_change`` is called for each committed change, in order,
-    under the store's lock, so it must only take a note.
+    Objects handed out and taken in are shared: never change one, make another. ``on_change`` is called for
+    each committed change, in order, under the store's lock, so it must only take a note.
     """
 
     def __init__(self, path: Path, clock: Clock, on_change: Callable[[Change], None] | None = None) -> None:
@@ -173,7 +171,7 @@ class Store:
             return [obj for _, obj in items], self._revision
 
     def create(self, kind: ResourceType, obj: Obj) -> Obj:
-        """Store a new object; sets uid (if it has none), resourceVersion and creationTimestamp. Raises AlreadyExists."""
+        """Store a new object; sets uid (if missing), resourceVersion, creationTimestamp. Raises AlreadyExists."""
         with self.transaction():
             key = (namespace_of(obj), name_of(obj))
             if key in self._objects[kind.key]:
@@ -216,12 +214,15 @@ class Store:
                     metadata.pop(field, None)
             if made == current:
                 return current
-            if is_deleting(made) and not finalizers_of(made) and not self._is_waiting_for_kubelet(kind, made):
+            if is_deleting(made) and not finalizers_of(made) and not self._is_held(kind, made):
                 return self._remove(kind, made)
             return self._put(kind, MODIFIED, made)
 
-    def mark_deleted(self, kind: ResourceType, obj: Obj, grace_seconds: int) -> Obj:
-        """Set (or bring forward) the deletion time; the object stays until its finalizers and its kubelet let go."""
+    def mark_deleted(self, kind: ResourceType, obj: Obj, grace_seconds: int, **parts: Obj) -> Obj:
+        """Set (or bring forward) the deletion time; the object stays until its finalizers and its kubelet let go.
+
+        ``parts`` (such as ``status``) are replaced in the same step.
+        """
         with self.transaction():
             current = self.get(kind, namespace_of(obj), name_of(obj))
             known = meta(current).get("deletionGracePeriodSeconds")
@@ -230,8 +231,7 @@ class Store:
             metadata = dict(meta(current))
             metadata["deletionTimestamp"] = format_time(self._clock.now() + grace_seconds)
             metadata["deletionGracePeriodSeconds"] = grace_seconds
-            made = evolve(current, metadata=metadata)
-            return self._put(kind, MODIFIED, made)
+            return self._put(kind, MODIFIED, evolve(current, metadata=metadata, **parts))
 
     def remove(self, kind: ResourceType, obj: Obj) -> Obj:
         """Delete the object now, finalizers or not; raises NotFound."""
@@ -328,8 +328,10 @@ class Store:
             self._db.close()
 
     @staticmethod
-    def _is_waiting_for_kubelet(kind: ResourceType, obj: Obj) -> bool:
-        """A pod that still has to be stopped is removed by its kubelet, which then asks for no grace."""
+    def _is_held(kind: ResourceType, obj: Obj) -> bool:
+        """Whether someone else removes it: a pod's kubelet (which then asks for no grace), a namespace's collector."""
+        if kind.plural == "namespaces":
+            return True
         return kind.plural == "pods" and meta(obj).get("deletionGracePeriodSeconds") != 0
 
     def _put(self, kind: ResourceType, event: str, obj: Obj) -> Obj:

@@ -1,7 +1,7 @@
 """The cluster's certificate authority and serving certificate.
 
-TLS even on loopback: kubectl sends no bearer token over plain http. Made once per state directory by a short-lived child
-process, so that the server itself never loads the cryptography library.
+TLS even on loopback: kubectl sends no bearer token over plain http. Made once per state directory by a short-lived
+child process, so that the server itself never loads the cryptography library.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def ensure_identity(directory: Path, hosts: tuple[str, ...]) -> Identity:
         return identity
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     root = Path(__file__).resolve().parent.parent
-    code = "import sys; sys.path.append(sys.argv.pop(1)); from localcluster.tls import make; make(sys.argv[1], sys.argv[2:])"
+    code = (
+        "import sys; sys.path.append(sys.argv.pop(1)); "
+        "from localcluster.tls import make; make(sys.argv[1], sys.argv[2:])"
+    )
     command = [sys.executable, "-c", code, str(root), str(directory), *sorted(hosts)]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=_MAKE_SECONDS, cwd="/")

@@ -1,4 +1,4 @@
-"""The rules an object must keep, with the real API server's field paths and texts. Pure; every broken rule is reported."""
+"""The rules an object must keep, with the real API server's field paths and texts. Pure; reports every broken rule."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _QUALIFIED = re.compile(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
 _ENV_NAME = re.compile(r"^[ -<>-~]+$")
 _SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with"
-    " an alphanumeric character (e.g. 'example.com', regex used for validation is"
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and"
+    " end with an alphanumeric character (e.g. 'example.com', regex used for validation is"
     " '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an"
-    " alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with"
+    " an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is"
+    " '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 _IMMUTABLE = "field is immutable"
 _MAX_PARALLEL_INDEXED = 100_000
@@ -92,8 +93,8 @@ def check_shape(kind: ResourceType, obj: Any) -> Obj:
         if table is not None and not (
             isinstance(table, dict) and all(isinstance(k, str) and isinstance(v, str) for k, v in table.items())
         ):
-            message = f"{kind.kind} in version {kind.version!r} cannot be handled: metadata.{field} must map strings to strings"
-            raise errors.BadRequest(message)
+            message = f"metadata.{field} must map strings to strings"
+            raise errors.BadRequest(f"{kind.kind} in version {kind.version!r} cannot be handled: {message}")
     for field in ("finalizers", "ownerReferences"):
         items = meta(obj).get(field)
         if items is not None and not isinstance(items, list):
@@ -160,8 +161,8 @@ def _check_labels(faults: Faults, obj: Obj, path: str = "metadata") -> None:
             faults.wrong(f"{path}.labels", key, "name part must consist of alphanumeric characters, '-', '_' or '.'")
         if not isinstance(value, str) or len(value) > 63 or not _LABEL_VALUE.match(value):
             text = (
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start"
-                " and end with an alphanumeric character, and be no more than 63 characters"
+                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must"
+                " start and end with an alphanumeric character, and be no more than 63 characters"
             )
             faults.wrong(f"{path}.labels", value, text)
     for key in meta(obj).get("annotations") or {}:

@@ -1,4 +1,4 @@
-"""Runtimes: what really runs containers. ``port`` is the protocol, ``process`` the runtime for processes of this machine.
+"""Runtimes: what really runs containers. ``port`` is the protocol, ``process`` runs them as processes of this machine.
 
 Nothing is imported here: the node agent lives in this package and must stay small.
 """

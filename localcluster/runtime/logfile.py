@@ -1,7 +1,8 @@
 """Container log files: one line per output line, ``<RFC 3339 nanoseconds> <F|P> <text>``.
 
-F ends a line, P is a part that the next record continues. A file that reaches half of the cap is renamed to ``<name>.1``
-(the older half is forgotten), so a log never takes more than the cap. Standard library only: the node agent imports this.
+F ends a line, P is a part that the next record continues. A file that reaches half of the cap is renamed to
+``<name>.1`` (the older half is forgotten), so a log never takes more than the cap. Standard library only: the node
+agent imports this.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class LogWriter:
                 return
             if self._size and self._size + len(data) > self._half:
                 self._rotate()
-            data = data[: self._half]
+            if len(data) > self._half:
+                # More at once than fits: the newest whole records.
+                data = data[data.find(b"\n", len(data) - self._half - 1) + 1 :]
             written = os.write(self._fd, data)
             self._size += written
             if written < len(data):
@@ -84,7 +87,7 @@ class LogWriter:
     def _rotate(self) -> None:
         os.close(self._fd)
         self._fd = -1
-        os.replace(self._path, self._path + ".1")
+        os.replace(self._path, self._path + ".1")  # noqa: PTH105 - no pathlib in the agent
         self._open()
         if self._fd < 0:
             raise OSError(0, self._error)

@@ -80,7 +80,8 @@ class ProcessRuntime:
 
     def close(self, grace_seconds: float) -> None:
         """Stop all containers, then the agent; its death ends whatever is left."""
-        self._closing.set()
+        with self._lock:
+            self._closing.set()
         self._send({"op": "close", "grace": grace_seconds})
         try:
             self._agent.wait(grace_seconds + _CLOSE_SECONDS)
@@ -127,6 +128,8 @@ class ProcessRuntime:
                 return
             delay = min(delay * 2, _MAX_RESTART_DELAY)
             with self._lock:
+                if self._closing.is_set():
+                    return
                 self._agent = self._spawn()
             # Only now: containers started from here on reach the new agent.
             self._sink(RuntimeLost())

@@ -58,7 +58,7 @@ class LocalClusterProcess:
                 cwd=ROOT,
                 stderr=log,
                 stdout=log,
-                env={**os.environ, **self.environment},
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **self.environment},
             )
         end = time.monotonic() + START_SECONDS
         while not self.kubeconfig.exists():
@@ -85,10 +85,11 @@ class LocalClusterProcess:
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+        except subprocess.TimeoutExpired as error:
+            # The fault handler writes down where every thread is.
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(STOP_SECONDS)
+            raise AssertionError(f"localcluster did not stop: {self.log_path.read_text()[-8000:]}") from error
 
     def agent_pid(self) -> int:
         """The node agent's process id."""
@@ -181,7 +182,7 @@ def job_object(name: str, container: dict[str, Any], count: int = 1, **spec: Any
     template = {"spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [container]}}
     rules = [
         {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [143]}},
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
     body = {
         "completionMode": "Indexed",

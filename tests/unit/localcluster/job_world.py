@@ -1,4 +1,4 @@
-"""A world for the pure Job controller: applies its actions to pods at once, and lets a test play kubelet, user and time."""
+"""A world for the pure Job controller: applies its actions at once, and lets a test play kubelet, user and time."""
 
 from __future__ import annotations
 

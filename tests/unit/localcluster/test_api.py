@@ -158,11 +158,7 @@ def test_completions_of_plain_jobs_are_immutable(call: Client) -> None:
             "spec.template.spec.containers[0].name",
         ),
         (
-            {
-                "podFailurePolicy": {
-                    "rules": [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [0]}}]
-                }
-            },
+            {"podFailurePolicy": {"rules": [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [0]}}]}},
             "spec.podFailurePolicy.rules[0].onExitCodes.values[0]",
         ),
         ({"podFailurePolicy": {"rules": [{"action": "Explode"}]}}, "spec.podFailurePolicy.rules[0].action"),
@@ -298,7 +294,12 @@ def test_tables_when_asked(call: Client) -> None:
     accept = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
     table = call("GET", JOBS, headers=accept)[1]
     assert table["kind"] == "Table"
-    assert [column["name"] for column in table["columnDefinitions"]][:4] == ["Name", "Status", "Completions", "Duration"]
+    assert [column["name"] for column in table["columnDefinitions"]][:4] == [
+        "Name",
+        "Status",
+        "Completions",
+        "Duration",
+    ]
     assert table["rows"][0]["cells"][:3] == ["j", "Running", "0/2"]
 
 

@@ -113,7 +113,10 @@ def test_volumes_with_items_and_unsupported_volumes() -> None:
         "metadata": {"namespace": "ns"},
         "spec": {
             "volumes": [
-                {"name": "v", "configMap": {"name": "settings", "items": [{"key": "file.txt", "path": "a/b", "mode": 256}]}}
+                {
+                    "name": "v",
+                    "configMap": {"name": "settings", "items": [{"key": "file.txt", "path": "a/b", "mode": 256}]},
+                }
             ]
         },
     }

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -104,7 +103,7 @@ def test_following_sees_what_comes_and_survives_rotation(tmp_path: Path) -> None
     out = b"".join(read_log(path, LogOptions(follow=True), lambda: over, wait))
     writer.close()
     assert out.splitlines() == [b"first", *(b"%d" % number for number in range(300))]
-    assert os.path.exists(f"{path}.1")
+    assert Path(f"{path}.1").exists()
 
 
 def test_an_absent_log_is_empty(tmp_path: Path) -> None:

@@ -26,9 +26,7 @@ def node(name: str, **changes: Any) -> NodeView:
 
 
 def asks(cpu: int, **changes: Any) -> PodRequest:
-    return PodRequest(
-        **{"requests": {"cpu": Fraction(cpu), "pods": Fraction(1)}, "node_selector": {}, **changes}
-    )
+    return PodRequest(**{"requests": {"cpu": Fraction(cpu), "pods": Fraction(1)}, "node_selector": {}, **changes})
 
 
 def test_the_emptiest_node_is_chosen() -> None:

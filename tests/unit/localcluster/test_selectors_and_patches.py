@@ -120,9 +120,7 @@ def test_malformed_json_patches() -> None:
 
 def test_strategic_merge_merges_lists_by_key() -> None:
     target = {"spec": {"containers": [{"name": "a", "image": "x", "env": [{"name": "K", "value": "1"}]}]}}
-    patch = {
-        "spec": {"containers": [{"name": "a", "env": [{"name": "L", "value": "2"}]}, {"name": "b", "image": "y"}]}
-    }
+    patch = {"spec": {"containers": [{"name": "a", "env": [{"name": "L", "value": "2"}]}, {"name": "b", "image": "y"}]}}
     merged = strategic_merge_patch(target, patch)
     assert merged["spec"]["containers"] == [
         {"name": "a", "image": "x", "env": [{"name": "K", "value": "1"}, {"name": "L", "value": "2"}]},
