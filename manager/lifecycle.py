@@ -358,7 +358,8 @@ def ending(pod: PodView) -> str:
 def _crash_notice(fallen: list[PodView]) -> str:
     if not fallen:
         return ""
-    return f"{len(fallen)} pods failed before taking an item, the last one {ending(fallen[-1])}"
+    count = "a pod" if len(fallen) == 1 else f"{len(fallen)} pods"
+    return f"{count} failed before any item was taken, the last one {ending(fallen[-1])}"
 
 
 def _pending_notice(job: JobView, pods: list[PodView]) -> str:

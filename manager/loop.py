@@ -369,7 +369,13 @@ class ManagerLoop:
         reason = self._explained(situation, step)
         self._keep_logs(situation, going=True)
         if step.remove and submission.generation:
-            tools.launcher.remove_job(submission, submission.generation, step.grace)
+            try:
+                tools.launcher.remove_job(submission, submission.generation, step.grace)
+            except (ClusterError, Unavailable) as error:
+                # An error is told at once, and cleaning up goes on trying; stopped means that the Job is gone.
+                if step.state is not State.ERROR:
+                    tools.book.change(situation.current, reason=f"the Job cannot be removed: {error.message}")
+                    return self._rules.launch_retry
         stats = self._stats(submission) or facts.stats
         finished_at = self._finished_at(situation, step, stats)
         summary = summarize(

@@ -21,6 +21,7 @@ from common.logging import get_logger
 from common.ports import Clock
 
 log = get_logger(__name__)
+_LEAST_READ = 0.1
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -83,8 +84,9 @@ class KubernetesApi:
         end = self._clock.monotonic() + self._settings.budget
         for attempt in range(self._settings.attempts):
             pause = self._settings.backoff * 4.0**attempt
+            left = max(_LEAST_READ, end - self._clock.monotonic())
             try:
-                response = self._request(method, path, list(query), headers, body)
+                response = self._request(method, path, list(query), headers, body, min(self._settings.read, left))
             except urllib3.exceptions.HTTPError as error:
                 problem = f"the Kubernetes API does not answer: {_short(error)}"
                 cause: Exception = error
@@ -109,6 +111,7 @@ class KubernetesApi:
         query: list[tuple[str, str]],
         headers: dict[str, str],
         body: Mapping[str, Any] | None,
+        read: float,
     ) -> Any:
         api = self._connected()
         _, url, sent_headers, sent_body, _ = api.param_serialize(
@@ -119,7 +122,7 @@ class KubernetesApi:
             body=dict(body) if body is not None else None,
             auth_settings=["BearerToken"],
         )
-        timeout = (self._settings.connect, self._settings.read)
+        timeout = (min(self._settings.connect, read), read)
         try:
             response = api.call_api(method, url, sent_headers, sent_body, _request_timeout=timeout)
             response.read()

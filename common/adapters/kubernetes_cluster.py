@@ -23,6 +23,7 @@ T = TypeVar("T")
 MERGE_PATCH = "application/merge-patch+json"
 _SCALE_ATTEMPTS = 6
 _LOG_BYTES = 4 << 20
+_MOST_SILENCE = 5.0
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 
@@ -181,7 +182,8 @@ class _Entry(Generic[T]):
 class _Cache(Generic[T]):
     """One value per namespace, read anew when older than ``max_age`` seconds or invalidated; one reader at a time.
 
-    That the server does not answer is remembered as long, so that not every thread waits for it anew.
+    That the server does not answer is remembered too, for as long as it took to find out (at most a few seconds), so
+    that not every thread waits for it anew.
     """
 
     def __init__(self, read: Callable[[str], T], clock: Clock, max_age: float) -> None:
@@ -211,14 +213,17 @@ class _Cache(Generic[T]):
     def _refresh(self, namespace: str, entry: _Entry[T]) -> None:
         with self._lock:
             epoch = entry.epoch
+        began = self._clock.monotonic()
+        age = self._max_age
         problem: AsperathosError | None = None
         try:
             entry.value = self._read(namespace)
         except (Unavailable, ClusterError) as error:
             problem = error
+            age = max(age, min(_MOST_SILENCE, self._clock.monotonic() - began))
         with self._lock:
             entry.problem = problem
-            entry.until = self._clock.monotonic() + self._max_age if entry.epoch == epoch else 0.0
+            entry.until = self._clock.monotonic() + age if entry.epoch == epoch else 0.0
 
     def _entry(self, namespace: str) -> _Entry[T]:
         with self._lock:

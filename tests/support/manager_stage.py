@@ -162,6 +162,16 @@ class Stage:
         while self.clock.now() < end and self.records.get(ID) is not None:
             self.clock.advance(min(max(0.01, self.step()), max(0.01, end - self.clock.now())))
 
+    def step_through(self, seconds: float) -> None:
+        """Like ``run``, but steps may fail: then the loop would wait half a second."""
+        end = self.clock.now() + seconds
+        while self.clock.now() < end:
+            try:
+                wait = self.step()
+            except AsperathosError:
+                wait = 0.5
+            self.clock.advance(max(0.01, min(wait, 1.0)))
+
     def work(self, items: int = 1000, failing: bool = False) -> int:
         """Every running pod works off items, those that are told to exit do; returns how many items were settled."""
         settled = 0

@@ -557,3 +557,28 @@ def test_a_dedicated_queue_that_dies_is_an_error() -> None:
     stage.run(2)
     assert stage.now.state is State.ERROR
     assert "OOMKilled" in stage.now.reason
+
+
+def test_an_error_is_told_even_when_the_cluster_is_away(stage: Stage) -> None:
+    stage.submit()
+    stage.run(2)
+    stage.cluster.down = True
+    stage.queue.purge()
+    stage.step_through(3)
+    assert stage.now.state is State.ERROR
+    assert stage.cluster.jobs
+    stage.cluster.down = False
+    stage.run(2)
+    assert not stage.cluster.jobs
+
+
+def test_a_pod_that_fails_is_told_once(stage: Stage) -> None:
+    stage.submit(replicas={"max": 4, "initial": 2})
+    stage.step()
+    stage.cluster.finish(stage.cluster.running(ID)[0], 9, log="out of paper")
+    stage.run(2)
+    assert "a pod failed before any item was taken, the last one with code 9" in stage.now.reason
+    stage.restart()
+    stage.run(2)
+    assert [line for line in stage.told() if "failed with code" in line] == [f"{ID}-g1-0-00001 failed with code 9"]
+    assert stage.texts.get(ID) == {f"{ID}-g1-0-00001": "out of paper"}
