@@ -165,6 +165,10 @@ class QueueMachine(RuleBasedStateMachine):
     def take(self, index: int, n: int) -> None:
         self.finish_and_take(index, n, [], "")
 
+    @rule(index=indexes, pick=st.integers(0, 3))
+    def finish_one_and_take_one(self, index: int, pick: int) -> None:
+        self.finish_and_take(index, 1, [pick], "r")
+
     @rule(index=indexes, n=st.integers(0, 4), picks=picks, result=st.text(max_size=3))
     def finish_and_take(self, index: int, n: int, picks: list[int], result: str) -> None:
         model, acks = self.model, self.some(picks)
@@ -236,7 +240,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.world.advance(steps * STEP)
         self.model.now += steps * STEP
 
-    @rule(limit=st.sampled_from([None, None, 0, 1, 2, 3]))
+    @rule(limit=st.sampled_from([None, None, None, None, 0, 1, 2, 3]))
     def set_limit(self, limit: int | None) -> None:
         self.queue.set_limit(limit)
         self.model.limit = limit

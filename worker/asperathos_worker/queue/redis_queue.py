@@ -35,6 +35,7 @@ SWEEP_ITEMS = 1000
 
 _MICRO = 1_000_000
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
+_ACCEPTED = {"1": (True,), "0": (False,)}
 _decode_json = json.JSONDecoder().raw_decode
 
 
@@ -89,11 +90,12 @@ class RedisQueue:
             answer = _text(self._transport.run(scripts.TAKE, arguments))
             self._call += 1
         fields = _decode_json(answer)[0]
+        accepted = _ACCEPTED.get(fields[2]) or tuple([flag == "1" for flag in fields[2]])
         if len(fields) == 7:
             leases: Tuple[Lease, ...] = (Lease(fields[3], fields[4], fields[5], fields[6]),)
         else:
             leases = tuple(map(Lease, fields[3::4], fields[4::4], fields[5::4], fields[6::4]))
-        return Taken(_VERDICTS[fields[0]], leases, tuple([flag == "1" for flag in fields[2]]), fields[1] / _MICRO)
+        return Taken(_VERDICTS[fields[0]], leases, accepted, fields[1] / _MICRO)
 
     def fail(self, worker: str, lease: Lease, error: str, permanent: bool = False) -> bool:
         return bool(self._transport.run(scripts.FAIL, [worker, lease.id, lease.attempt, int(permanent), error]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, Dict, Protocol, Sequence
+from typing import Any, Callable, Dict, Protocol, Sequence, Union
 
 import redis
 
@@ -136,7 +136,7 @@ class ClientTransport:
     def command(self, *arguments: Argument) -> Reply:
         return self._execute(arguments, {})
 
-    def raw(self, *arguments: Argument) -> Reply:
+    def raw(self, *arguments: Union[Argument, bytes]) -> Reply:
         """Run a plain command; the answer is in bytes and lists, also if the client decodes and reshapes answers."""
         # What the client calls NEVER_DECODE spares decoding; a callback of the client would still reshape.
         answer = self._execute(arguments, {"NEVER_DECODE": True})
@@ -144,7 +144,7 @@ class ClientTransport:
             return [part for pair in answer.items() for part in pair]
         return answer
 
-    def _execute(self, arguments: Sequence[Argument], options: Dict[str, bool]) -> Reply:
+    def _execute(self, arguments: Sequence[Union[Argument, bytes]], options: Dict[str, bool]) -> Reply:
         try:
             return self._client.execute_command(*arguments, **options)
         except redis.AuthenticationError as error:

@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-Argument = Union[bytes, str, int]
+Argument = Union[str, int]
 Reply = Any
 """bytes, int, None, or a list of replies."""
 
@@ -26,11 +26,12 @@ class ServerError(Exception):
 
 def packed(arguments: Sequence[Argument]) -> bytes:
     """The arguments as bulk strings, without the array header."""
-    parts = []
-    for argument in arguments:
-        data = argument if isinstance(argument, bytes) else str(argument).encode("utf-8")
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+    text = "".join([f"${len(part)}\r\n{part}\r\n" for part in map(str, arguments)])
+    if text.isascii():
+        return text.encode("ascii")
+    # Lengths count bytes.
+    encoded = [str(argument).encode("utf-8") for argument in arguments]
+    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in encoded])
 
 
 class Wire:
@@ -80,7 +81,7 @@ class Wire:
             data = wire.recv(_CHUNK)
             # Nearly every answer is one bulk string that arrives whole.
             if data[:1] == b"$":
-                head = data.index(b"\r\n") if b"\r\n" in data[:24] else -1
+                head = data.find(b"\r\n", 0, 24)
                 if head > 0:
                     end = head + 2 + int(data[1:head])
                     if len(data) == end + 2:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from asperathos_worker.queue.wire import Reply, ServerError, Wire, packed
 from hypothesis import given
@@ -73,7 +71,7 @@ def test_what_is_no_answer_of_redis_closes_the_connection() -> None:
     assert wire._socket is None
 
 
-@pytest.mark.parametrize("error", [socket.timeout("slow"), ConnectionResetError("gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [TimeoutError("slow"), ConnectionResetError("gone"), KeyboardInterrupt()])
 def test_a_connection_with_half_an_answer_is_not_used_again(error: BaseException) -> None:
     wire = wire_with(b"", 1)
 
@@ -87,4 +85,5 @@ def test_a_connection_with_half_an_answer_is_not_used_again(error: BaseException
 
 
 def test_arguments_are_counted_in_bytes() -> None:
-    assert packed(["é", 12, b"\x00", ""]) == b"$2\r\n\xc3\xa9\r\n$2\r\n12\r\n$1\r\n\x00\r\n$0\r\n\r\n"
+    assert packed(["é", 12, "\0", ""]) == b"$2\r\n\xc3\xa9\r\n$2\r\n12\r\n$1\r\n\x00\r\n$0\r\n\r\n"
+    assert packed(["e", 12, "\0", ""]) == b"$1\r\ne\r\n$2\r\n12\r\n$1\r\n\x00\r\n$0\r\n\r\n"

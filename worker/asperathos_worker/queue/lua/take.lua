@@ -13,6 +13,45 @@ else
 end
 local changed = false
 
+-- The common case, which the rest of this script would handle the same at half the speed: one item finished at its
+-- first attempt, one asked for, nothing expired or due, and an item ready.
+local function one_for_one()
+  local id, lease = ARGV[5], call('HGET', P .. 'leases', ARGV[5])
+  local attempt, failures, worker, _, started = string.match(lease or '', LEASE_RECORD)
+  if attempt ~= '1' or ARGV[6] ~= '1' or last_call == this_call
+    or #call('ZRANGEBYSCORE', P .. 'leased', '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0
+    or #call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0 then
+    return nil
+  end
+  local following = call('LPOP', P .. 'ready')
+  if not following then
+    return nil
+  end
+  local items = call('HMGET', P .. 'items', id, following)
+  local _, payload_start = string.match(items[1], ITEM)
+  local header, start = string.match(items[2], ITEM)
+  local _, tries, failed_before = string.match(header, RETURNED_HEADER)
+  tries, failed_before = (tries or 0) + 1, (failed_before or 0) + 0
+  local length = call('RPUSH', P .. 'finished', '1 ' .. failures .. ' ' .. worker .. ' ' .. started .. ' ' .. NOW_TEXT
+    .. ' ' .. #id .. ' ' .. id .. ARGV[7])
+  call('HSET', P .. 'items', id, 'd' .. length + TRIMMED - 1 .. ':' .. string.sub(items[1], payload_start))
+  call('HDEL', P .. 'leases', id)
+  call('ZREM', P .. 'leased', id)
+  call('HSET', P .. 'leases', following, tries .. ' ' .. failed_before .. ' ' .. number .. ' ' .. index .. ' ' .. NOW_TEXT)
+  call('ZADD', P .. 'leased', NOW + LEASE, following)
+  observe({'service ' .. math.max(0, NOW - math.max(tonumber(started), tonumber(free))) .. ' 1'})
+  call('HSET', P .. 'workers', name, number .. ' ' .. index .. ' ' .. NOW_TEXT .. ' ' .. NOW_TEXT .. ' ' .. NOW_TEXT
+    .. ' ' .. this_call)
+  return cjson.encode({'items', LEASE, '1', following, string.sub(items[2], start), tries, failed_before})
+end
+
+if #ARGV == 7 and n == 1 and record and not STREAM and not STOPPED and LIMIT == math.huge then
+  local answer = one_for_one()
+  if answer then
+    return answer
+  end
+end
+
 -- Acknowledgements from ARGV[first] to ARGV[last]. One that repeats the accepted one is accepted and changes nothing.
 local verdicts, finished, first_start = {}, 0, NOW
 local function acknowledge(first, last)
@@ -56,6 +95,9 @@ local function acknowledge(first, last)
     verdicts[#verdicts + 1] = verdict
   end
   if #accepted > 0 then
+    -- First what a server without memory left allows too: it then lets the rest pass, and only refuses new items.
+    call('HDEL', P .. 'leases', unpack(accepted))
+    call('ZREM', P .. 'leased', unpack(accepted))
     local position = call('RPUSH', P .. 'finished', unpack(records)) + TRIMMED - #records
     local pairs = {}
     for k, id in ipairs(accepted) do
@@ -63,8 +105,6 @@ local function acknowledge(first, last)
       pairs[2 * k] = 'd' .. position + k - 1 .. ':' .. starts[k]
     end
     call('HSET', P .. 'items', unpack(pairs))
-    call('HDEL', P .. 'leases', unpack(accepted))
-    call('ZREM', P .. 'leased', unpack(accepted))
     if #taken_again > 0 then
       call('HDEL', P .. 'errors', unpack(taken_again))
     end
