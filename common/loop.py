@@ -112,12 +112,14 @@ class Loop:
 
     def stop(self, timeout: float) -> None:
         """Begin no more steps and let the running ones end, for at most timeout seconds."""
+        end = self._clock.monotonic() + timeout
         self.begin_stop()
         if self._threads:
             self._threads[0].join(timeout)
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._changed:
-            ended = self._changed.wait_for(lambda: self._at_work == 0, timeout)
+            left = max(0.0, end - self._clock.monotonic())
+            ended = self._changed.wait_for(lambda: self._at_work == 0, left)
         log.info("loop_stopped", owner=self._settings.owner, steps_cut_off=0 if ended else self._at_work)
 
     def check(self) -> None:

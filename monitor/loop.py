@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
 
-from common.domain.cluster import SubmissionView
-from common.domain.errors import ClusterError, Unavailable
+from common.domain.errors import Unavailable
 from common.domain.events import DECISIONS
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
@@ -18,6 +17,7 @@ from monitor.monitors import Monitor, ProgressReading, progress_of
 from monitor.points import points_of
 from monitor.record import Monitoring
 from monitor.tally import counted
+from monitor.views import Views
 
 log = get_logger(__name__)
 _PATIENCE = 15.0
@@ -50,6 +50,7 @@ class MonitorLoop:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._views = Views(world.cluster, world.clock)
 
     def active_ids(self) -> Iterable[str]:
         return self._world.records.active_ids()
@@ -86,16 +87,9 @@ class MonitorLoop:
         return Reading(
             stats=queue.stats(),
             reported=queue.reported(),
-            view=self._view(id, monitoring.request.plugin_info.namespace),
+            view=self._views.get(monitoring.request.plugin_info.namespace, id),
             desired=decided[-1].granted if decided else None,
         )
-
-    def _view(self, id: str, namespace: str) -> SubmissionView | None:
-        try:
-            return self._world.cluster.view(namespace, id)
-        except (Unavailable, ClusterError) as error:
-            log.debug("cluster_unavailable", id=id, error=error.message)
-            return None
 
     def _record(self, id: str, kept: Versioned[Monitoring], reading: Reading) -> None:
         """Points first, then the observation, then the tally: what the tally counts can be found in the series."""

@@ -23,6 +23,7 @@ from common.ports import Clock
 
 log = get_logger(__name__)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -91,14 +92,17 @@ def create_app(settings: AppSettings, telemetry: Telemetry, clock: Clock | None 
 
 
 def require_service_token(token: str) -> Callable[[], None]:
-    """A before-request hook for routes that only the other services may call. An empty token asks for nothing."""
+    """A before-request hook: only the other services may change things here, anyone may read.
+
+    An empty token asks for nothing.
+    """
 
     def check() -> None:
-        if not token or request.path in _QUIET_PATHS:
+        if not token or request.method in _READING:
             return
         scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(shown.encode(), token.encode()):
-            raise Unauthorized("this route wants the services' token: Authorization: Bearer <token>")
+            raise Unauthorized("changing this takes the services' token: Authorization: Bearer <token>")
 
     return check
 

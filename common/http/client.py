@@ -62,6 +62,10 @@ class ServiceClient:
         """PUT without a body."""
         return self._call("PUT", path, None)
 
+    def delete(self, path: str) -> Any:
+        """DELETE without a body."""
+        return self._call("DELETE", path, None)
+
     def get(self, path: str, model: type[M]) -> M:
         """GET a contract. Raises Unavailable when the answer is not of that form."""
         try:

@@ -241,8 +241,9 @@ def test_readiness_names_what_is_broken(client: FlaskClient, broken: Broken) -> 
 def test_the_service_token(app: Flask, header: dict[str, str], code: int) -> None:
     app.before_request(require_service_token("t0ken"))
     client = app.test_client()
-    answer = client.get("/slow/a", headers=header)
+    answer = client.post("/documents", json={"a": 1}, headers=header)
     assert answer.status_code == code
+    assert client.get("/slow/a").status_code == 200
     assert client.get("/healthz").status_code == client.get("/metrics").status_code == 200
     if code == 401:
         assert answer.get_json()["error_name"] == "UNAUTHORIZED"

@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = _answer
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -101,11 +101,13 @@ def test_calls_carry_body_and_token(server: Server, client: ServiceClient) -> No
     assert client.put("/things/a/stop") is None
     assert client.get("/things/a", Thing) == Thing(name="n")
     assert client.get_json("/things") == [1]
+    assert client.delete("/things/a") == [1]
     assert [asked["call"] for asked in server.asked] == [
         "POST /things/a",
         "PUT /things/a/stop",
         "GET /things/a",
         "GET /things",
+        "DELETE /things/a",
     ]
     assert json.loads(server.asked[0]["body"]) == {"name": "ä"}
     assert {asked["token"] for asked in server.asked} == {"Bearer t"}

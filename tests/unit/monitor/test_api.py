@@ -128,7 +128,7 @@ def test_partial_must_be_a_switch(client: FlaskClient) -> None:
 def test_with_a_token_only_the_services_may_ask(bench: Bench) -> None:
     client = _client(bench, TOKEN)
     assert client.post(f"/monitoring/{ID}", json=BODY).status_code == 401
-    assert client.get(f"/monitoring/{ID}").status_code == 401
+    assert client.get(f"/monitoring/{ID}").status_code == 404
     assert client.get("/healthz").status_code == 200
     shown = {"Authorization": f"Bearer {TOKEN}"}
     assert client.post(f"/monitoring/{ID}", json=BODY, headers=shown).status_code == 202

@@ -142,6 +142,7 @@ def test_without_the_cluster_measuring_goes_on_and_says_so(running: Bench) -> No
     running.cluster.down = False
     running.tick()
     assert running.service.view(ID).reason == ""
+    assert running.kept.observation is not None and running.kept.observation.cluster_available
 
 
 @pytest.mark.parametrize("error", [QueueUnavailable("away"), QueueRefused("no permission"), Unavailable("away")])
