@@ -56,12 +56,7 @@ def register(app: Flask, boards: BoardService, pages: Pages, token: str) -> None
 
 
 def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
-    check = require_service_token(token)
-
-    @app.before_request
-    def protect() -> None:
-        if request.path.startswith("/visualizing") and request.method not in ("GET", "HEAD", "OPTIONS"):
-            check()
+    app.before_request(require_service_token(token))
 
     @app.post("/visualizing")
     def show_named() -> tuple[Response, int]:

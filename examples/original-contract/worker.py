@@ -13,7 +13,7 @@ import uuid
 
 import redis
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 5
 WORK_SECONDS = float(os.environ.get("WORK_SECONDS", "0.2"))
 
 

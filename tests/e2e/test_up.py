@@ -35,7 +35,8 @@ def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        answer = up(tmp_path / "home", "--port", f"manager={port}", "--port", "redis=0")
+        free = [f"--port={part}=0" for part in ("redis", "cluster", "controller", "monitor", "visualizer")]
+        answer = up(tmp_path / "home", f"--port=manager={port}", *free)
     assert answer.returncode == 6
     assert f"port {port}" in answer.stderr
     assert f"process {os.getpid()}" in answer.stderr
