@@ -46,7 +46,8 @@ class Step:
 
 def steps(scene: Scene) -> list[Step]:
     """How the run went: a slow start, a controller that adds replicas while late and takes them away near the end."""
-    running, wanted, done, dead = 0, 2, 0.0, 0
+    running, wanted, done, dead = 0, 4, 0.0, 0
+    measured = 1.0 / scene.item
     story: list[Step] = []
     moment = 0.0
     while moment <= scene.elapsed:
@@ -55,11 +56,12 @@ def steps(scene: Scene) -> list[Step]:
         used = moment / scene.deadline if scene.deadline else share
         if moment and moment % 6 == 0 and scene.deadline:
             left = max(scene.deadline - moment, 1.0)
-            need = math.ceil((scene.total - done) * scene.item / left * (1.05 if share < used else 0.97))
-            wanted = max(1, min(14, max(min(need, wanted + 3), wanted - 2)))
-        running = min(wanted, running + 2) if running < wanted else max(wanted, running - 1)
+            need = math.ceil((scene.total - done) / (measured * left) * (1.08 if share < used else 1.0))
+            wanted = max(1, min(16, max(min(need, wanted + 3), wanted - 1)))
+        running = min(wanted, running + 1) if running < wanted else max(wanted, running - 1)
         slow = 0.55 if 70 <= moment < 150 else 1.0
         rate = slow * running / scene.item * (0.93 + 0.05 * math.sin(moment / 9) + 0.02 * math.sin(moment / 2.3))
+        measured += 0.12 * (rate / max(running, 1) - measured)
         done = min(scene.total - dead, done + rate * PERIOD)
         dead = min(4, int(moment // 70))
         leased = min(running, scene.total - int(done) - dead)
@@ -90,8 +92,8 @@ def play(world: World, store: RedisMetrics, scene: Scene, now: float) -> None:
     )
     world.events[scene.id] = [
         Event(at=began, kind="state", message="accepted"),
-        Event(at=began + 0.2, kind="queue", message=f"{scene.total} items loaded from file:///data/items.txt"),
-        Event(at=began + 0.3, kind="job", message=f"Job {scene.id}-g1 created with 2 replicas"),
+        Event(at=began + 0.2, kind="queue", message=f"{scene.total:,} items loaded from file:///data/items.txt"),
+        Event(at=began + 0.3, kind="job", message=f"Job {scene.id}-g1 created with 4 replicas"),
         Event(at=began + 38, kind="pod", message="pod index 3 was evicted; its item is ready again", warning=True),
     ]
     world.errors[scene.id] = ["item 1204: exit code 1: ValueError: no such column 'depth' in row 17"] * min(
@@ -225,7 +227,7 @@ def _decision(scene: Scene, step: Step, began: float) -> Decision:
     )
 
 
-LIVE = Scene("kj-4f2a91c", "genome-alignment", elapsed=250.0, deadline=480.0, total=2400)
+LIVE = Scene("kj-4f2a91c", "genome-alignment", elapsed=330.0, deadline=480.0, total=2400)
 
 
 def crowd(count: int) -> list[Scene]:

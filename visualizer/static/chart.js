@@ -6,6 +6,7 @@ import { UNKNOWN, duration } from "./format.js";
 
 const HEIGHT = 190;
 const PAD = { top: 12, right: 14, bottom: 24, left: 46 };
+const BLOCKS = { stack: " solid", steparea: " block" };
 const TABLE_ROWS = 12;
 const TABLE_EVERY = 10000;
 
@@ -25,7 +26,7 @@ export class Crosshair {
 
 /**
  * series: [{ name, color: "blue", kind: "line" | "dash" | "step" | "stepdash" | "steparea" | "stack" | "sign", fill? }]
- * format(value) for read-outs, tick(value) for the axis. low/high: what the y axis shows at least; whole: integer ticks.
+ * format(value) for read-outs, tick(value, step) for the axis. low/high: what the y axis shows at least; whole: integer ticks.
  */
 export class Chart {
   constructor({ title, note, series, format, tick = format, low = 0, high = null, whole = false, empty, crosshair }) {
@@ -36,7 +37,7 @@ export class Chart {
     this.tableAt = 0;
     this.legend = series.map((one) => {
       const value = h("span", { class: "value" }, UNKNOWN);
-      const sample = s("svg", { class: "sample", width: isBlock(one) ? 12 : 18, height: 10, "aria-hidden": "true" }, sampleOf(one));
+      const sample = s("svg", { class: "sample", width: one.kind in BLOCKS ? 12 : 18, height: 10, "aria-hidden": "true" }, sampleOf(one));
       return { value, element: h("li", {}, sample, h("span", { class: "key" }, one.name), value) };
     });
     this.when = h("span", { class: "when" });
@@ -88,10 +89,12 @@ export class Chart {
     this.ticks = niceTicks(low, high, this.whole);
     this.low0 = Math.min(low, this.ticks[0]);
     this.high0 = this.high !== null && high <= this.high ? this.high : Math.max(high, this.ticks.at(-1));
-    const from = this.times[0];
+    // Time counts from acceptance; a gap before the first point that would waste the width is left out.
+    const from = this.times[0] < 0.1 * this.times.at(-1) ? Math.min(0, this.times[0]) : this.times[0];
     const span = this.times.at(-1) - from || 1;
     const inner = { width: width - PAD.left - PAD.right, height: HEIGHT - PAD.top - PAD.bottom };
     this.width = width;
+    this.from = from;
     this.x = (time) => PAD.left + ((time - from) / span) * inner.width;
     this.y = (value) => PAD.top + (1 - (value - this.low0) / (this.high0 - this.low0)) * inner.height;
     this.timeAt = (x) => from + (Math.min(Math.max(x - PAD.left, 0), inner.width) / inner.width) * span;
@@ -109,11 +112,11 @@ export class Chart {
     for (const value of this.ticks) {
       const y = Math.round(this.y(value)) + 0.5;
       parts.push(s("line", { class: value === 0 ? "axis" : "grid", x1: PAD.left, x2: this.width - PAD.right, y1: y, y2: y }));
-      parts.push(s("text", { class: "tick", x: PAD.left - 8, y: y + 3.5, "text-anchor": "end" }, this.tick(value)));
+      parts.push(s("text", { class: "tick", x: PAD.left - 8, y: y + 3.5, "text-anchor": "end" }, this.tick(value, this.ticks[1] - this.ticks[0])));
     }
-    const many = Math.max(2, Math.floor(this.width / 110));
+    const many = Math.max(2, Math.floor(this.width / 80));
     const last = this.times.at(-1);
-    for (const time of timeTicks(this.times[0], last, many)) {
+    for (const time of timeTicks(this.from, last, many)) {
       const x = this.x(time);
       const anchor = x > this.width - PAD.right - 16 ? "end" : x < PAD.left + 8 ? "start" : "middle";
       parts.push(s("text", { class: "tick", x, y: HEIGHT - 6, "text-anchor": anchor }, axisTime(time)));
@@ -122,7 +125,7 @@ export class Chart {
   }
 
   #mark() {
-    if (this.markAt === null || this.markAt > this.times.at(-1) || this.markAt < this.times[0]) return [];
+    if (this.markAt === null || this.markAt > this.times.at(-1) || this.markAt < this.from) return [];
     const x = this.x(this.markAt);
     const before = x > this.width - PAD.right - 60;
     return [
@@ -166,7 +169,7 @@ export class Chart {
       if (index === 0) return `${x.toFixed(1)} ${y}`;
       return step && at === 1 ? `H${x.toFixed(1)}V${y}` : `L${x.toFixed(1)} ${y}`;
     }).join("");
-    return s("path", { class: `area c-${one.color}${isBlock(one) ? " solid" : ""}`, d: `M${edge(points, 1)}L${edge([...points].reverse(), 2)}Z` });
+    return s("path", { class: `area c-${one.color}${BLOCKS[one.kind] ?? ""}`, d: `M${edge(points, 1)}L${edge([...points].reverse(), 2)}Z` });
   }
 
   /** A line whose area says by its side of zero (and its colour) whether it is ahead or late. */
@@ -256,12 +259,8 @@ export class Chart {
   }
 }
 
-function isBlock(one) {
-  return one.kind === "stack" || one.kind === "steparea";
-}
-
 function sampleOf(one) {
-  if (isBlock(one)) return s("rect", { class: `area solid c-${one.color}`, x: 0, y: 0, width: 12, height: 10, rx: 2 });
+  if (one.kind in BLOCKS) return s("rect", { class: `area${BLOCKS[one.kind]} c-${one.color}`, x: 0, y: 0, width: 12, height: 10, rx: 2 });
   const dash = one.kind.endsWith("dash") ? " dashed" : "";
   return s("path", { class: `line c-${one.kind === "sign" ? "ink" : one.color}${dash}`, d: "M0 5H18" });
 }
@@ -288,7 +287,7 @@ function axisTime(time) {
   return time === 0 ? "0" : duration(time).replace(/ 00[sm]$/, "").replace(/ 00h$/, "");
 }
 
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+const STEPS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
 
 function timeTicks(from, to, many) {
   const step = STEPS.find((size) => (to - from) / size <= many) ?? Math.ceil((to - from) / many / 86400) * 86400;

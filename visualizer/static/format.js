@@ -67,3 +67,8 @@ export function dateTime(moment) {
 export function plural(number, word) {
   return `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 }
+
+/** Decimals that tell values this far apart from each other. */
+export function digitsFor(step) {
+  return step >= 1 && Number.isInteger(Number(step.toPrecision(6))) ? 0 : Math.min(4, Math.max(1, Math.ceil(-Math.log10(step))));
+}

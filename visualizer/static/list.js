@@ -35,6 +35,12 @@ function deadlineOrder(row) {
   return TERMINAL.has(row.state) ? 1e12 + at : at;
 }
 
+function driftText(drift) {
+  if (drift === null) return "";
+  if (Math.abs(drift) < 0.005) return "on time";
+  return `${percent(Math.abs(drift))} ${drift < 0 ? "behind" : "ahead of"} time`;
+}
+
 class Line {
   constructor(id) {
     this.badge = stateBadge("");
@@ -86,7 +92,7 @@ class Line {
     this.bar.update(row, now);
     const time = timeShare(row, now);
     const drift = row.state !== "ongoing" || time === null || row.progress === null ? null : row.progress - Math.min(time, 1);
-    setText(this.drift, drift === null ? "" : `${percent(Math.abs(drift))} ${drift < 0 ? "behind" : "ahead of"} time`);
+    setText(this.drift, driftText(drift));
     setAttribute(this.drift, "data-tone", isLate(row, now) ? "late" : "");
     const { text, tone } = deadlineText(row, now);
     setText(this.deadline, text);

@@ -3,7 +3,7 @@
 import { Chart, Crosshair } from "./chart.js";
 import { ProgressBar, TERMINAL, deadlineText, showLink, showProblems, stateBadge, timeShare, updateBadge } from "./common.js";
 import { byId, h, setAttribute, setText } from "./dom.js";
-import { UNKNOWN, clockTime, count, dateTime, duration, percent, plural, progress, quantity, signedPercent, ticking } from "./format.js";
+import { UNKNOWN, clockTime, count, dateTime, digitsFor, duration, percent, plural, progress, quantity, signedPercent, ticking } from "./format.js";
 import { ServerClock, getJson, watch } from "./live.js";
 
 const MOST_POINTS = 2400;
@@ -52,14 +52,20 @@ function showTiles() {
   const settled = items ? items.done + items.dead : null;
   bar.update(row, now);
   tiles.progress.show(progress(row.progress, 1), items && items.total !== null ? `${count(settled)} of ${plural(items.total, "item")}` : items ? `${count(settled)} done` : "");
-  const deadline = deadlineText(row, now);
-  const time = timeShare(row, now);
-  tiles.deadline.show(deadline.text, row.deadline && !over ? `of ${duration(row.deadline)} · ${percent(Math.min(9.99, time))} used` : row.deadline ? `of ${duration(row.deadline)}` : "", deadline.tone);
+  showDeadline(row, now, over);
   showEnd(row, now, over);
   showReplicas(row, over, details);
   tiles.rate.show(seen && !over ? `${quantity(seen.throughput)}/s` : averageRate(row, details, settled), seen && !over ? rateNote(row, seen) : over ? "on average" : "");
   const times = seen?.service;
   tiles.service.show(times?.count ? duration(times.p50) : UNKNOWN, times?.count ? `median · 95 % within ${duration(times.p95)}` : "");
+}
+
+function showDeadline(row, now, over) {
+  const { text, tone } = deadlineText(row, now);
+  if (!row.deadline) return tiles.deadline.show(text, "", tone);
+  const used = `${percent(Math.min(9.99, timeShare(row, now)))} used`;
+  if (over && row.state !== "completed") return tiles.deadline.show(duration(row.deadline), used);
+  tiles.deadline.show(text, over ? `of ${duration(row.deadline)}` : `of ${duration(row.deadline)} · ${used}`, tone);
 }
 
 function showEnd(row, now, over) {
@@ -99,7 +105,7 @@ function rateNote(row, seen) {
 /* ---- charts ---- */
 
 const crosshair = new Crosshair();
-const share = { format: (value) => percent(value, 1), tick: (value) => percent(value) };
+const share = { format: (value) => percent(value, 1), tick: (value, step) => percent(value, digitsFor(step * 100)) };
 const waiting = "Nothing measured yet: the first points appear here as soon as it runs.";
 let charts = null;
 
@@ -116,7 +122,7 @@ function makeCharts(row) {
   const errorChart = {
     pick: ["error", (one) => [one.value]],
     chart: new Chart({
-      title: "Progress error", crosshair, format: (value) => signedPercent(value), tick: (value) => signedPercent(value, 0), low: null, empty: waiting,
+      title: "Progress error", crosshair, format: (value) => signedPercent(value), tick: (value, step) => signedPercent(value, digitsFor(step * 100)), low: null, empty: waiting,
       series: [{ name: "ahead (+) or late (−)", color: "ink", kind: "sign" }],
     }),
   };
@@ -146,7 +152,7 @@ function makeCharts(row) {
   const service = {
     pick: ["service", (one) => [one.p50, one.p95]],
     chart: new Chart({
-      title: "Time per item", crosshair, format: duration, empty: waiting,
+      title: "Time per item", crosshair, format: duration, tick: duration, empty: waiting,
       series: [{ name: "median", color: "blue", kind: "line" }, { name: "95 % within", color: "orange", kind: "dash" }],
     }),
   };
@@ -154,9 +160,9 @@ function makeCharts(row) {
   byId("charts").replaceChildren(...charts.map((one) => one.chart.element));
 }
 
-function short(value) {
+function short(value, step) {
   if (value >= 1e6) return `${quantity(value / 1e6)}M`;
-  return value >= 1e4 ? `${Math.round(value / 1e3)}k` : Number.isInteger(value) ? count(value) : quantity(value);
+  return value >= 1e4 ? `${Math.round(value / 1e3)}k` : step < 1 || !Number.isInteger(step) ? value.toFixed(digitsFor(step)) : count(value);
 }
 
 /** A field of another series at the same moments (they are written together; a moment it lacks stays unknown). */
