@@ -37,5 +37,8 @@ class Settings(CommonSettings):
     workload_connect_timeout: float = Field(default=5.0, gt=0, description="Until a workload's server accepts.")
     workload_read_timeout: float = Field(default=30.0, gt=0, description="Until a workload's server goes on sending.")
     workload_proxy: str = Field(default="", description="HTTP proxy through which workload URLs are read.")
+    workload_ca: str = Field(
+        default="", description="File of certificates trusted for workload URLs; empty: the usual."
+    )
     idempotency_keep: float = Field(default=86400.0, gt=0, description="How long an Idempotency-Key is remembered.")
     cors_origin: str = Field(default="", description="Origin whose pages may call the manager; *: any; empty: none.")

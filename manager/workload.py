@@ -13,6 +13,7 @@ import glob
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from http.client import HTTPException
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -21,6 +22,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import fsspec
 import requests
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from common.domain.errors import WorkloadError
 from common.domain.submission import Workload
@@ -55,6 +57,9 @@ class WorkloadSettings(Protocol):
 
     @property
     def workload_proxy(self) -> str: ...
+
+    @property
+    def workload_ca(self) -> str: ...
 
 
 Sources = Callable[[], Mapping[str, Source]]
@@ -93,8 +98,8 @@ def check_workload(workload: Workload | None, settings: WorkloadSettings, source
     elif workload.glob is not None:
         _allow_local(_scheme(workload.glob), settings, "glob")
     else:
-        with _open_url(workload.url or "", settings) as chunks:
-            next(iter(chunks), b"")
+        with _open_url(workload.url or "", settings):
+            pass
 
 
 def without_credentials(url: str) -> str:
@@ -266,11 +271,18 @@ def _open_url(url: str, settings: WorkloadSettings) -> Iterator[Iterable[bytes]]
         with _http(url, settings) as chunks:
             yield chunks
     elif scheme in ("file", "local"):
-        with _local_errors(url), open(unquote(urlsplit(url).path), "rb") as stream:
+        with _local_errors(url), _open_file(Path(unquote(urlsplit(url).path))) as stream:
             yield _read(stream)
     else:
         with _remote_errors(url), fsspec.open(url, "rb").open() as stream:
             yield _read(stream)
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    # Opening a pipe would wait for its writer, for ever.
+    if path.exists() and not path.is_file():
+        raise WorkloadError(f"{path} is not a file")
+    return path.open("rb")
 
 
 def _read(stream: IO[bytes]) -> Iterator[bytes]:
@@ -285,6 +297,7 @@ def _http(url: str, settings: WorkloadSettings) -> Iterator[Iterable[bytes]]:
     # Neither a proxy nor .netrc credentials of the manager's account are given to a stranger's URL.
     session.trust_env = False
     session.max_redirects = _MOST_REDIRECTS
+    session.verify = settings.workload_ca or True
     if settings.workload_proxy:
         session.proxies = {"http": settings.workload_proxy, "https": settings.workload_proxy}
     timeouts = (settings.workload_connect_timeout, settings.workload_read_timeout)
@@ -293,9 +306,15 @@ def _http(url: str, settings: WorkloadSettings) -> Iterator[Iterable[bytes]]:
             response = session.get(url, stream=True, timeout=timeouts, headers={"Accept": "text/plain, */*;q=0.5"})
             with closing(response):
                 _check_response(response, shown)
-                yield response.iter_content(_CHUNK)
-        except (RequestException, UnicodeError, ValueError) as error:
+                yield _arriving(response)
+        except (RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
             raise WorkloadError(f"{shown} cannot be read: {_why(error)}") from error
+
+
+def _arriving(response: requests.Response) -> Iterator[bytes]:
+    """The body as it comes: a slow server's lines are had when they are there, not when a whole chunk is."""
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        yield chunk
 
 
 def _check_response(response: requests.Response, shown: str) -> None:
@@ -311,12 +330,15 @@ def _why(error: Exception) -> str:
     names = {
         "ConnectTimeout": "it does not answer in time",
         "ReadTimeout": "it stopped sending",
+        "ReadTimeoutError": "it stopped sending",
         "ConnectionError": "no connection can be made, or it broke",
-        "ChunkedEncodingError": "the answer broke off",
+        "ProtocolError": "the answer broke off",
+        "IncompleteRead": "the answer broke off",
+        "DecodeError": "its compression is broken",
         "TooManyRedirects": f"more than {_MOST_REDIRECTS} redirects",
         "SSLError": "its certificate is not trusted",
     }
-    return names.get(type(error).__name__, f"not a usable address ({type(error).__name__})")
+    return names.get(type(error).__name__, type(error).__name__)
 
 
 @contextmanager

@@ -31,6 +31,9 @@ class ItemsSite:
             "/stalls": self._stalls,
             "/huge-line": content(b"a\n" + b"x" * 10_000_000 + b"\nb"),
             "/endless": self._endless,
+            "/drips": self._drips,
+            "/cut-chunks": self._cut_chunks,
+            "/bad-gzip": self._bad_gzip,
         }
         site = self
 
@@ -73,6 +76,23 @@ class ItemsSite:
         handler.wfile.write(b"a\nb\n")
         handler.wfile.flush()
         self.closing.wait(30)
+
+    def _drips(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        """A line now, and never another, but never silence either."""
+        head(handler, 200, {"Content-Type": "text/plain"})
+        handler.wfile.write(b"a\n")
+        while not self.closing.wait(0.1):
+            handler.wfile.write(b"b")
+
+    def _cut_chunks(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.protocol_version = "HTTP/1.1"
+        head(handler, 200, {"Content-Type": "text/plain", "Transfer-Encoding": "chunked"})
+        handler.wfile.write(b"4\r\na\nb\n\r\n40\r\nc\n")
+        handler.close_connection = True
+
+    def _bad_gzip(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        head(handler, 200, {"Content-Type": "text/plain", "Content-Encoding": "gzip", "Content-Length": "4"})
+        handler.wfile.write(b"junk")
 
     def _endless(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         head(handler, 200, {"Content-Type": "text/plain"})

@@ -43,6 +43,7 @@ class DoorSettings:
     workload_connect_timeout: float = 2.0
     workload_read_timeout: float = 2.0
     workload_proxy: str = ""
+    workload_ca: str = ""
 
 
 @dataclass

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 import tracemalloc
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -129,8 +130,14 @@ def test_a_local_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    for url in (f"file://{tmp_path}/none", f"file://{tmp_path}"):
-        with pytest.raises(WorkloadError, match="cannot be read"):
+    with pytest.raises(WorkloadError, match="cannot be read"):
+        check_workload(Workload(url=f"file://{tmp_path}/none"), SETTINGS)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for url in (f"file://{tmp_path}/pipe", f"file://{tmp_path}", "file:///dev/zero"):
+        with pytest.raises(WorkloadError, match="is not a file"):
             check_workload(Workload(url=url), SETTINGS)
 
 
