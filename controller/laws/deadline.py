@@ -33,6 +33,8 @@ _MOST_FAILURES = 0.9
 """Share of failing attempts beyond which planning with still more attempts makes no sense."""
 _PACE_WEIGHT = 5.0
 """The measured pace is trusted fully only after several items a replica more than these."""
+_PACE_SECONDS = 10.0
+"""... and after these seconds of work a replica: until then its own start-up would pass for slowness."""
 _PACE_MEMORY = 20.0
 """The pace forgets with a half-life of so many item times (at least a minute): contention changes."""
 _LEAST_PACE_MEMORY = 60.0
@@ -198,7 +200,7 @@ def _load(situation: Situation, past: _Memory, time: ItemTime) -> _Load:
     waiting = counts.ready + counts.delayed
     failing = min(seen.failures / (seen.attempts + 5.0), _MOST_FAILURES)
     attempts = 1.0 / (1.0 - failing)
-    weight = _PACE_WEIGHT + 2.0 * seen.replicas.observed
+    weight = max(_PACE_WEIGHT + 2.0 * seen.replicas.observed, _PACE_SECONDS * seen.replicas.observed / time.mean)
     # Failed attempts cost time as well, so the measured cost contains them: the greater of the two, not both.
     cost = max((past.busy + weight * time.mean) / (past.done + weight), time.mean * attempts)
     scale = cost / time.mean
