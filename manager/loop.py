@@ -181,7 +181,7 @@ class ManagerLoop:
             view = self._tools.launcher.view(submission)
             return replace(facts, view=view, warning=self._trouble(submission, view, facts.now))
         except Unavailable as error:
-            return replace(facts, cluster_problem=f"the cluster does not answer: {error.message}")
+            return replace(facts, cluster_problem=error.message)
         except ClusterError as error:
             return replace(facts, cluster_problem=f"the cluster refuses to show the submission: {error.message}")
 

@@ -52,9 +52,9 @@ class Answer:
         try:
             document = json.loads(self.body)
         except ValueError as error:
-            raise ClusterError("the Kubernetes API answered something that is not JSON") from error
+            raise ClusterError("the cluster answered something that is not JSON") from error
         if not isinstance(document, dict):
-            raise ClusterError("the Kubernetes API answered no object")
+            raise ClusterError("the cluster answered no object")
         return document
 
 
@@ -88,21 +88,22 @@ class KubernetesApi:
             try:
                 response = self._request(method, path, list(query), headers, body, min(self._settings.read, left))
             except urllib3.exceptions.HTTPError as error:
-                problem = f"the Kubernetes API does not answer: {_short(error)}"
+                problem = f"the cluster does not answer: {_silence(error)}"
                 cause: Exception = error
             else:
                 if response.status < 400:
                     return Answer(response.status, bytes(response.data))
                 if response.status not in _RETRIED:
                     raise _refusal(response.status, bytes(response.data))
-                problem = f"the Kubernetes API is in trouble: {_refusal(response.status, bytes(response.data)).message}"
+                said = _refusal(response.status, bytes(response.data)).message
+                problem = f"the cluster cannot answer now: HTTP {response.status}: {said}"
                 cause = ClusterError(problem)
                 pause = max(pause, _retry_after(response))
             is_last = attempt == self._settings.attempts - 1
             if is_last or self._clock.monotonic() + pause > end:
                 raise Unavailable(problem) from cause
             self._clock.sleep(pause)
-        raise Unavailable("the Kubernetes API was not asked")
+        raise Unavailable("the cluster was not asked")
 
     def _request(
         self,
@@ -185,6 +186,17 @@ def _retry_after(response: Any) -> float:
         return max(0.0, float(response.getheader("Retry-After") or 0))
     except (TypeError, ValueError):
         return 0.0
+
+
+def _silence(error: urllib3.exceptions.HTTPError) -> str:
+    """Why there is no answer, in few words."""
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.ReadTimeoutError):
+        return "timed out"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "no connection can be made"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection broke"
+    return _short(error)
 
 
 def _short(error: BaseException) -> str:
