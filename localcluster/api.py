@@ -27,6 +27,7 @@ from localcluster.objects import (
     parse_time,
     set_condition,
     uid_of,
+    without_nulls,
 )
 from localcluster.patches import json_patch, merge_patch, strategic_merge_patch
 from localcluster.podlogs import LogOptions, read_log
@@ -294,7 +295,7 @@ class Api:
         kind = target.kind
         if kind.namespaced and target.namespace is None:
             raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
-        obj = check_shape(kind, _body(request))
+        obj = check_shape(kind, without_nulls(_body(request)))
         made = clone(obj)
         metadata = made["metadata"] = dict(meta(obj))
         if metadata.get("resourceVersion"):
@@ -357,7 +358,7 @@ class Api:
         stored: Obj = {}
         with self._store.transaction(_is_dry_run(request)):
             current = self._store.get(kind, target.namespace or "", target.name)
-            changed = check_shape(kind, change(current))
+            changed = check_shape(kind, without_nulls(change(current)))
             made = _keep_protected(kind, current, clone(changed), target.subresource)
             if target.subresource != "status":
                 made = _with_defaults(kind, current, made)

@@ -10,7 +10,8 @@ from localcluster.resources import EVENTS
 from localcluster.store import Store
 
 TTL_SECONDS = 3600.0
-MAX_EVENTS = 5000
+MAX_EVENTS = 2000
+_PRUNE_EVERY = 500
 _NAME_LIMIT = 230
 
 
@@ -22,6 +23,7 @@ class Recorder:
         self._clock = clock
         self._log = log
         self._known: dict[tuple[str, str, str], tuple[str, str]] = {}
+        self._made = 0
 
     def record(self, about: Obj, kind: str, reason: str, message: str, component: str) -> None:
         """``kind`` is Normal or Warning; ``component`` is who says it."""
@@ -85,3 +87,6 @@ class Recorder:
         }
         made = self._store.create(EVENTS, event)
         self._known[key] = (namespace, name_of(made))
+        self._made += 1
+        if self._made % _PRUNE_EVERY == 0:
+            self.prune()

@@ -25,6 +25,15 @@ def clone(obj: Obj) -> Obj:
     return copy.deepcopy(obj)
 
 
+def without_nulls(value: Any) -> Any:
+    """The value without null fields: to the API, null is the same as absent."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [without_nulls(inner) for inner in value]
+    return value
+
+
 def evolve(obj: Obj, **parts: Obj) -> Obj:
     """The object with whole parts (``status``, ``spec``, ``metadata``) replaced; everything else is shared."""
     return {**obj, **parts}

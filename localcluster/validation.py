@@ -95,6 +95,9 @@ def check_shape(kind: ResourceType, obj: Any) -> Obj:
         ):
             message = f"metadata.{field} must map strings to strings"
             raise errors.BadRequest(f"{kind.kind} in version {kind.version!r} cannot be handled: {message}")
+    if kind in (JOBS, PODS):
+        for field in ("spec", "status"):
+            _check_types(kind, field, obj.get(field))
     for field in ("finalizers", "ownerReferences"):
         items = meta(obj).get(field)
         if items is not None and not isinstance(items, list):
@@ -102,6 +105,115 @@ def check_shape(kind: ResourceType, obj: Any) -> Obj:
                 f"{kind.kind} in version {kind.version!r} cannot be handled: metadata.{field} must be a list"
             )
     return obj
+
+
+# Fields of pod and Job specs that hold objects, and those that hold lists of objects, wherever they occur.
+_OBJECT_FIELDS = frozenset(
+    {
+        "template",
+        "resources",
+        "limits",
+        "requests",
+        "nodeSelector",
+        "securityContext",
+        "valueFrom",
+        "fieldRef",
+        "resourceFieldRef",
+        "configMapKeyRef",
+        "secretKeyRef",
+        "configMapRef",
+        "secretRef",
+        "emptyDir",
+        "configMap",
+        "secret",
+        "hostPath",
+        "downwardAPI",
+        "podFailurePolicy",
+        "successPolicy",
+        "onExitCodes",
+        "selector",
+        "matchLabels",
+        "affinity",
+        "metadata",
+        "labels",
+        "annotations",
+    }
+)
+_LIST_FIELDS = frozenset(
+    {
+        "containers",
+        "initContainers",
+        "volumes",
+        "env",
+        "envFrom",
+        "volumeMounts",
+        "ports",
+        "tolerations",
+        "rules",
+        "onPodConditions",
+        "items",
+        "imagePullSecrets",
+        "conditions",
+        "containerStatuses",
+        "initContainerStatuses",
+    }
+)
+_TEXT_FIELDS = frozenset(
+    {
+        "name",
+        "image",
+        "workingDir",
+        "mountPath",
+        "subPath",
+        "nodeName",
+        "restartPolicy",
+        "hostname",
+        "key",
+        "value",
+        "path",
+        "fieldPath",
+        "resource",
+        "divisor",
+        "operator",
+        "action",
+        "type",
+        "status",
+        "prefix",
+        "secretName",
+        "completionMode",
+        "podReplacementPolicy",
+    }
+)
+_COUNT_FIELDS = frozenset({"defaultMode", "mode", "containerPort", "succeededCount"})
+_FREE_FORM = frozenset({"limits", "requests", "nodeSelector", "matchLabels", "labels", "annotations"})
+
+
+def _check_types(kind: ResourceType, path: str, value: Any) -> None:
+    """Objects, lists and texts where the API has them; raises BadRequest as the real decoder does."""
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_types(kind, f"{path}[{number}]", item)
+        return
+    if not isinstance(value, dict):
+        return
+    for field, inner in value.items():
+        at = f"{path}.{field}"
+        if inner is None:
+            continue
+        if field in _OBJECT_FIELDS and not isinstance(inner, dict):
+            raise _undecodable(kind, at, "an object")
+        if field in _LIST_FIELDS and not (isinstance(inner, list) and all(isinstance(item, dict) for item in inner)):
+            raise _undecodable(kind, at, "a list of objects")
+        if field in _TEXT_FIELDS and not isinstance(inner, str):
+            raise _undecodable(kind, at, "a string")
+        if field in _COUNT_FIELDS and (isinstance(inner, bool) or not isinstance(inner, int)):
+            raise _undecodable(kind, at, "an integer")
+        if field not in _FREE_FORM:
+            _check_types(kind, at, inner)
+
+
+def _undecodable(kind: ResourceType, path: str, wanted: str) -> errors.BadRequest:
+    return errors.BadRequest(f"{kind.kind} in version {kind.version!r} cannot be handled: {path} must be {wanted}")
 
 
 def validate_create(kind: ResourceType, obj: Obj) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from localcluster.api import Api, parse_target
 from localcluster.clock import ManualClock
 from localcluster.defaults import apply_defaults
 from localcluster.errors import ApiError
 from localcluster.http_types import Request, Response
+from localcluster.job_controller import build_pod, job_spec, job_status, pod_view
+from localcluster.jobs import Backoff, BackoffSettings, CreatePod, reconcile
+from localcluster.launch import NotStartable, PodDirs, build_launch, volumes_of
 from localcluster.resources import NAMESPACES
+from localcluster.scheduler import pod_request
 from localcluster.store import Store
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -217,6 +224,89 @@ def test_errors_are_status_bodies(
     got, status = call(method, target, body, headers)
     assert (got, status["kind"], status["reason"], status["code"]) == (code, "Status", reason, code)
     assert status["message"]
+
+
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 3)
+    | st.text(max_size=3)
+    | st.builds(list)
+    | st.builds(dict)
+    | st.builds(lambda: [1])
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every path in a document."""
+    found = [path] if path else []
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        found += places(inner, (*path, key))
+    return found
+
+
+def full_job() -> dict[str, Any]:
+    container = {
+        "name": "c",
+        "image": "i",
+        "command": ["x"],
+        "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "envFrom": [{"configMapRef": {"name": "m"}}],
+        "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}},
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        "ports": [{"containerPort": 1}],
+    }
+    template = {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [container],
+            "volumes": [{"name": "v", "configMap": {"name": "m", "items": [{"key": "k", "path": "p"}]}}],
+            "nodeSelector": {"a": "b"},
+            "tolerations": [{"key": "k"}],
+        },
+    }
+    rules = [
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [143]}},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+    ]
+    return job(template=template, podFailurePolicy={"rules": rules}, backoffLimitPerIndex=3)
+
+
+@given(data=st.data())
+def test_no_document_breaks_the_server(data: st.DataObject) -> None:
+    document = full_job()
+    for _ in range(data.draw(st.integers(1, 2))):
+        path = data.draw(st.sampled_from(places(document)))
+        inner: Any = document
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = data.draw(JUNK)
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory) / "state.db", ManualClock())
+        try:
+            store.create(NAMESPACES, apply_defaults(NAMESPACES, {"metadata": {"name": "default"}}))
+            code, answer = Client(store, Path(directory))("POST", JOBS, document)
+            assert code in (201, 400, 422), answer
+            if code == 201:
+                pod = build_pod(answer, CreatePod(0, 0))
+                assert reconcile(job_spec(answer), job_status(answer), [], Backoff(), 0.0, BackoffSettings()).status
+                assert pod_request(pod).requests
+                assert pod_view(pod).index == 0
+                launch_or_say_why(pod)
+        finally:
+            store.close()
+
+
+def launch_or_say_why(pod: dict[str, Any]) -> None:
+    dirs = PodDirs(Path("/pods/u"))
+    try:
+        volumes = volumes_of(pod, dirs, lambda *_: None, lambda *_: None)
+        for container in pod["spec"]["containers"]:
+            build_launch(pod, container, "127.64.0.1", "127.0.0.1", dirs, volumes, {}, lambda *_: None, lambda *_: None)
+    except NotStartable as error:
+        assert error.message
 
 
 def test_put_needs_the_current_revision_if_any(call: Client) -> None:
