@@ -305,7 +305,7 @@ def test_charts_are_read_by_keyboard_and_as_tables(world: World, store: RedisMet
     watched.live(page_of(live))
     chart = watched.page.locator("section.chart", has_text="Progress against time")
     plot = chart.locator("svg.plot")
-    chart.locator("path.line").first.wait_for(state="attached")
+    chart.locator("svg.plot path.line").first.wait_for(state="attached")
     latest = chart.locator(".value").first.inner_text()
     plot.focus()
     watched.page.keyboard.press("Home")
@@ -328,7 +328,7 @@ def test_charts_are_read_by_pointer(world: World, store: RedisMetrics, watched: 
     live = fill(world, store, 1)
     watched.live(page_of(live))
     chart = watched.page.locator("section.chart", has_text="Replicas").first
-    chart.locator("path.line").first.wait_for(state="attached")
+    chart.locator("svg.plot path.line").first.wait_for(state="attached")
     chart.locator("svg.plot").hover(position={"x": 150, "y": 80})
     assert re.fullmatch(r"at (\dm )?\d+s", chart.locator(".when").inner_text())
     assert watched.page.locator("line.cross").count() == 6
