@@ -22,7 +22,7 @@ from manager import manifests
 from manager.manifests import ManifestSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
-from tests.support.localcluster_process import LocalClusterProcess
+from tests.support.local_cluster import LocalClusterProcess
 
 WAITS = "trap 'exit 143' TERM; while true; do sleep 0.05; done"
 ENDS = "echo hello; exit 0"
@@ -66,7 +66,8 @@ class Played(Backend):
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterProcess]:
-    process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster"))
+    flags = ("--backoff-base", "0.3", "--shutdown-grace", "1")
+    process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster") / "state", flags)
     process.start()
     yield process
     process.stop()

@@ -1,0 +1,180 @@
+"""The manager as it is built, on a real Redis and the embedded cluster, with real workers; the others are away."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.bootstrap import Roles
+from common.http.server import Service
+from manager.bootstrap import build
+from manager.settings import Settings
+from tests.support.local_cluster import LocalClusterProcess
+from tests.support.redis_process import RedisProcess
+
+ORIGINAL_WORKER = """
+import hashlib, os, redis
+r = redis.Redis(os.environ["REDIS_HOST"], decode_responses=True)
+while r.llen("job") + r.llen("job:processing") > 0:
+    item = r.brpoplpush("job", "job:processing", 1)
+    if item is None:
+        continue
+    lease = "job:leased_by_session:" + hashlib.sha224(item.encode()).hexdigest()
+    r.setex(lease, 10, "me")
+    r.rpush("job:results", item.upper())
+    r.lrem("job:processing", 0, item)
+    r.delete(lease)
+"""
+
+Eventually = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterProcess]:
+    flags = ("--backoff-base", "0.3", "--shutdown-grace", "1")
+    process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster") / "state", flags)
+    process.start()
+    yield process
+    process.stop()
+
+
+class Manager:
+    """A manager in this process; ``restart`` drops its loop as a crash would and builds another."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.service = self._built()
+        self.cluster = KubernetesCluster(settings.kubeconfig, max_age=0.05)
+
+    def _built(self) -> Service:
+        service = build(self._settings, Roles(api=True, loop=True))
+        assert service.loop is not None
+        service.loop.start()
+        self.client = service.app.test_client()
+        return service
+
+    def restart(self) -> None:
+        self.stop()
+        self.service = self._built()
+
+    def stop(self) -> None:
+        assert self.service.loop is not None
+        self.service.loop.stop(10.0)
+
+    def submit(self, **document: Any) -> str:
+        answer = self.client.post("/submissions", json=document)
+        assert answer.status_code == 202, answer.text
+        return str(answer.get_json()["job_id"])
+
+    def status(self, id: str) -> dict[str, Any]:
+        return dict(self.client.get(f"/submissions/{id}").get_json())
+
+    def results(self, id: str) -> list[str]:
+        answer = self.client.get(f"/submissions/{id}/results?limit=10000")
+        return [result["result"] for result in answer.get_json()["results"]]
+
+    def is_gone_from_cluster(self, id: str) -> bool:
+        view = self.cluster.view("default", id)
+        return not view.jobs and not view.pods
+
+
+@pytest.fixture
+def manager(embedded: LocalClusterProcess, own_redis: RedisProcess, free_port: int) -> Iterator[Manager]:
+    redis_server = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
+    nobody = f"http://127.0.0.1:{free_port}"
+    manager = Manager(
+        Settings(
+            redis_url=SecretStr(own_redis.url),
+            kubeconfig=str(embedded.kubeconfig),
+            controller_url=nobody,
+            monitor_url=nobody,
+            visualizer_url=nobody,
+            queue_command=(redis_server,),
+            crash_pods=2,
+        )
+    )
+    yield manager
+    manager.stop()
+
+
+def test_a_batch_runs_to_its_end_with_one_result_per_item(manager: Manager, eventually: Eventually) -> None:
+    items = [f"item-{n}" for n in range(40)]
+    id = manager.submit(run="echo {item}", workload=items, deadline="5m", replicas={"initial": 2})
+    eventually(lambda: manager.status(id)["status"] == "completed", within=60)
+    assert Counter(manager.results(id)) == Counter(items)
+    status = manager.status(id)
+    assert status["deadline_met"] is True
+    assert status["counts"]["done"] == 40
+    eventually(lambda: manager.is_gone_from_cluster(id))
+    log = manager.client.get(f"/submissions/{id}/log").get_json()
+    assert len(log["pods"]) == 2
+    assert "worker_started" in log["stdout"]
+
+
+def test_a_restart_in_the_middle_costs_nothing(manager: Manager, eventually: Eventually) -> None:
+    items = [str(n) for n in range(60)]
+    id = manager.submit(run="sh -c 'sleep 0.05; echo {item}'", workload=items, replicas={"initial": 2})
+    eventually(lambda: manager.status(id)["counts"]["done"] > 5 or manager.results(id), within=60)
+    manager.restart()
+    eventually(lambda: manager.status(id)["status"] == "completed", within=60)
+    assert Counter(manager.results(id)) == Counter(items)
+
+
+def test_stop_and_terminate_leave_nothing_in_the_cluster(manager: Manager, eventually: Eventually) -> None:
+    document = {"run": "sleep 30", "workload": [str(n) for n in range(10)], "grace_period": 1}
+    stopped, terminated = manager.submit(**document), manager.submit(**document)
+    for id in (stopped, terminated):
+        eventually(lambda id=id: any(pod.running for pod in manager.cluster.view("default", id).workers()), within=60)
+    assert manager.client.put(f"/submissions/{terminated}/terminate").status_code == 204
+    assert manager.client.put(f"/submissions/{stopped}/stop").status_code == 204
+    eventually(lambda: manager.status(terminated)["status"] == "terminated", within=30)
+    eventually(lambda: manager.status(stopped)["status"] == "stopped", within=30)
+    for id in (stopped, terminated):
+        eventually(lambda id=id: manager.is_gone_from_cluster(id), within=30)
+    assert manager.status(stopped)["counts"]["total"] == 10
+
+
+def test_a_program_that_is_not_there_is_named(manager: Manager, eventually: Eventually) -> None:
+    id = manager.submit(command=["no-such-program"], workload=["a"], replicas={"min": 2})
+    eventually(lambda: manager.status(id)["status"] == "error", within=60)
+    assert "no-such-program" in manager.status(id)["reason"]
+    eventually(lambda: manager.is_gone_from_cluster(id))
+
+
+def test_what_a_failing_container_says_is_the_reason(manager: Manager, eventually: Eventually) -> None:
+    script = "echo the license has expired >&2; exit 3"
+    id = manager.submit(command=["sh", "-c", script], workload=["a"], replicas={"min": 2})
+    eventually(lambda: manager.status(id)["status"] == "error", within=60)
+    assert manager.status(id)["reason"] == "the container exits at once with code 3: the license has expired"
+    events = manager.client.get(f"/submissions/{id}/events").get_json()["events"]
+    assert any(event["kind"] == "pod" and "failed with code 3" in event["message"] for event in events)
+
+
+def test_an_image_of_the_original_contract_runs_unchanged(manager: Manager, eventually: Eventually) -> None:
+    items = [f"line {n}" for n in range(20)]
+    id = manager.submit(command=["python3", "-c", ORIGINAL_WORKER], workload=items, queue="dedicated")
+    eventually(lambda: manager.status(id)["status"] == "completed", within=90)
+    eventually(lambda: manager.is_gone_from_cluster(id), within=30)
+    assert Counter(manager.results(id)) == Counter(item.upper() for item in items)
+
+
+def test_nothing_is_left_in_redis_after_keep(manager: Manager, own_redis: RedisProcess, eventually: Eventually) -> None:
+    id = manager.submit(run="echo {item}", workload=["a", "b"], keep="1s", dashboard=False)
+    eventually(lambda: manager.client.get(f"/submissions/{id}").status_code == 404, within=60)
+    with own_redis.client() as client:
+        eventually(lambda: [key for key in client.scan_iter(f"*{id}*") if "fence" not in key] == [], within=10)
+
+
+def test_ten_thousand_items_are_loaded_before_the_work_begins(manager: Manager, eventually: Eventually) -> None:
+    items = [f"item-{n}" for n in range(10_000)]
+    id = manager.submit(command=["sleep", "60"], workload=items, grace_period=0)
+    eventually(lambda: manager.status(id)["status"] == "ongoing", within=30)
+    assert manager.client.put(f"/submissions/{id}/terminate").status_code == 204
+    eventually(lambda: manager.status(id)["status"] == "terminated", within=30)
+    assert manager.status(id)["counts"]["ready"] == 10_000
