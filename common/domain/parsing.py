@@ -178,7 +178,7 @@ def listed(faults: Iterable[Fault]) -> list[Fault]:
 
 
 def _shown(text: str) -> str:
-    clean = "".join(char if char.isprintable() else "?" for char in text[:_SHOWN])
+    clean = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:_SHOWN])
     return clean if len(text) <= _SHOWN else f"{clean}..."
 
 
