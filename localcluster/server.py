@@ -152,6 +152,9 @@ class LocalCluster:
 
 def main(argv: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT; exit code 0 after a clean stop, 2 when it cannot start."""
+    if sys.platform != "linux":
+        sys.stderr.write("localcluster: needs Linux: it relies on its process control and loopback network\n")
+        return 2
     clock = SystemClock()
     stop = threading.Event()
     try:

@@ -257,6 +257,36 @@ def test_a_pod_that_fits_nowhere_waits_and_says_why(cluster: LocalClusterProcess
     eventually(lambda: cluster.pod("huge").get("reason") == "NotFound")
 
 
+def test_a_pod_over_its_deadline_fails(cluster: LocalClusterProcess, eventually: Eventually) -> None:
+    cluster.call("POST", PODS, pod_object("late", python_container(SLEEP), activeDeadlineSeconds=1))
+    eventually(lambda: cluster.pod("late")["status"]["phase"] == "Failed")
+    assert cluster.pod("late")["status"]["reason"] == "DeadlineExceeded"
+    cluster.call("DELETE", f"{PODS}/late")
+
+
+def test_an_init_container_goes_first_and_shares_volumes(cluster: LocalClusterProcess, eventually: Eventually) -> None:
+    mount = [{"name": "shared", "mountPath": "/shared"}]
+    first = {"name": "first", "image": "i", "command": ["sh", "-c", "echo made > shared/x"], "volumeMounts": mount}
+    main = {"name": "main", "image": "i", "command": ["cat", "/shared/x"], "volumeMounts": mount}
+    volumes = [{"name": "shared", "emptyDir": {}}]
+    cluster.call("POST", PODS, pod_object("staged", main, initContainers=[first], volumes=volumes))
+    eventually(lambda: cluster.pod("staged")["status"]["phase"] == "Succeeded")
+    assert cluster.text(f"{PODS}/staged/log") == "made\n"
+    assert cluster.text(f"{PODS}/staged/log?container=first") == ""
+    cluster.call("DELETE", f"{PODS}/staged")
+
+
+def test_an_evicted_pod_is_replaced_and_no_failure(cluster: LocalClusterProcess, eventually: Eventually) -> None:
+    cluster.call("POST", JOBS, job_object("evicted", python_container(SLEEP), 1))
+    eventually(lambda: len(running(cluster, "job-name=evicted")) == 1)
+    old = running(cluster, "job-name=evicted")[0]["metadata"]
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": old["name"]}}
+    assert cluster.call("POST", f"{PODS}/{old['name']}/eviction", body)["status"] == "Success"
+    eventually(lambda: [p for p in running(cluster, "job-name=evicted") if p["metadata"]["uid"] != old["uid"]])
+    assert cluster.job("evicted")["status"].get("failed") is None
+    cluster.call("DELETE", f"{JOBS}/evicted?propagationPolicy=Background")
+
+
 def test_following_a_log_ends_with_the_container(cluster: LocalClusterProcess, eventually: Eventually) -> None:
     code = "import time\nfor i in range(5): print(i); time.sleep(0.05)"
     cluster.call("POST", PODS, pod_object("talks", python_container(code)))
