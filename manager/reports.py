@@ -95,8 +95,12 @@ class Reports:
                     failed = [failure for failure in queue.failures(_MOST_FAILURES) if not failure.final]
             except QueueMissing:
                 pass
-        told += [f"item {item.id} is dead: {item.error}" for item in dead]
-        told += [_attempt(failure) for failure in failed]
+        if submission.spec.queue == "dedicated":
+            # The original's lists keep errors without telling whose they are; the archive has them as dead items.
+            told += [failure.error for failure in (*dead, *failed)]
+        else:
+            told += [f"item {item.id} is dead: {item.error}" for item in dead]
+            told += [f"item {item.id}, attempt {item.attempt} on {item.worker}: {item.error}" for item in failed]
         return told + [event.message for event in self._events(id) if event.warning and event.kind != "state"]
 
     def results(self, id: str, cursor: int, count: int) -> ResultPage:
@@ -211,18 +215,9 @@ class Reports:
         return submission.spec.namespace or self._namespace
 
 
-def _attempt(failure: ItemFailure) -> str:
-    # The original's lists keep errors without telling whose they are.
-    return (
-        f"item {failure.id}, attempt {failure.attempt} on {failure.worker}: {failure.error}"
-        if failure.worker
-        else failure.error
-    )
-
-
 def _as_in_lists(result: ItemResult) -> ItemResult:
     """A dedicated queue's result as it was told before it was archived: by its position, of no known worker or time."""
-    return ItemResult(result.id.removeprefix("r"), 1, "", 0.0, 0.0, result.result)
+    return ItemResult(result.id, 1, "", 0.0, 0.0, result.result)
 
 
 def _moment(at: float) -> str:

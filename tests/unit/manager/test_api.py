@@ -384,10 +384,10 @@ def test_a_dedicated_queues_results_are_told_the_same_after_they_are_archived(do
     id = door.submit({**NATIVE, "run": None, "command": ["x"], "queue": "dedicated"})
     assert door.client.get(f"/submissions/{id}/results").get_json()["results"] == []
     lists: Any = MemoryQueue(door.clock.now)
-    lists.open(QueueConfig())
-    lists.put([NewItem("a", "0"), NewItem("b", "1")])
+    lists.open(QueueConfig(retries=0))
+    lists.put([NewItem("a", "0"), NewItem("b", "1"), NewItem("c", "2")])
     lists.close()
-    finish(lists, {"0": "A", "1": "B"})
+    finish(lists, {"0": "A", "1": "B"}, {"2": "exit code 3"})
     archive: Any = MemoryQueue(door.clock.now)
     while not archive_page(lists, archive):
         pass
@@ -398,6 +398,8 @@ def test_a_dedicated_queues_results_are_told_the_same_after_they_are_archived(do
         ("0", "A", ""),
         ("1", "B", ""),
     ]
+    assert door.client.get(f"/submissions/{id}/errors").get_json() == ["exit code 3"]
+    assert door.client.post(f"/submissions/{id}/retry").status_code == 409
 
 
 def test_items_are_found_by_id_or_counted(door: Door) -> None:
