@@ -115,6 +115,49 @@ def test_finish_and_take_does_both(queue: Queue) -> None:
     assert (queue.stats().done, queue.stats().ready) == (2, 1)
 
 
+def test_one_for_one_refuses_another_attempt(queue: Queue) -> None:
+    queue.put(batch(3))
+    queue.take("w", 0)
+    taken = queue.finish_and_take("w", 0, [Ack("0", 2, "from nowhere")])
+    assert (taken.accepted, ids(taken.leases)) == ((False,), ["1"])
+    assert place(queue, "0") == "leased"
+
+
+def test_one_for_one_hands_out_an_expired_item_first(queue: Queue, world: World) -> None:
+    queue.put(batch(4))
+    queue.take("v", 1)
+    world.advance(25)
+    queue.take("w", 0)
+    world.advance(10)
+    taken = queue.finish_and_take("w", 0, [Ack("1", 1)])
+    assert taken.leases == (Lease("0", "payload 0", 2, 1),)
+
+
+def test_one_for_one_hands_out_a_due_item_first(queue: Queue, world: World) -> None:
+    queue.put(batch(4))
+    queue.fail("v", queue.take("v", 1).leases[0], "no")
+    queue.take("w", 0)
+    world.advance(10)
+    taken = queue.finish_and_take("w", 0, [Ack("1", 1)])
+    assert taken.leases == (Lease("0", "payload 0", 2, 1),)
+
+
+def test_one_for_one_goes_on_counting_attempts_and_places(queue: Queue, world: World) -> None:
+    queue.put(batch(4))
+    leases = queue.take("w", 0, 2).leases
+    queue.release("w", leases[1:])
+    taken = queue.finish_and_take("w", 0, [Ack("0", 1, "r0")])
+    assert taken.leases == (Lease("1", "payload 1", 2, 0),)
+    queue.finish_and_take("w", 0, [Ack("1", 2, "r1")])
+    queue.finish_and_take("w", 0, [Ack("2", 1, "r2")])
+    again = queue.finish_and_take("w", 0, [Ack("0", 1), Ack("1", 2), Ack("2", 1)], 0)
+    assert again.accepted == (True, True, True)
+    states = queue.items(["0", "1", "2", "3"])
+    assert [(state.place, state.attempt) for state in states] == [("done", 1), ("done", 2), ("done", 1), ("leased", 1)]
+    assert [result.result for result in queue.results()[0]] == ["r0", "r1", "r2"]
+    assert queue.stats().service.count == 3
+
+
 def test_results_are_paged_in_order_of_completion(queue: Queue) -> None:
     queue.put(batch(5))
     queue.take("w", 0, 5)
