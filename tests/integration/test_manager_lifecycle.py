@@ -48,12 +48,12 @@ class Manager:
     """A manager in this process; ``restart`` drops its loop as a crash would and builds another."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.service = self._built()
         self.cluster = KubernetesCluster(settings.kubeconfig, max_age=0.05)
 
     def _built(self) -> Service:
-        service = build(self._settings, Roles(api=True, loop=True))
+        service = build(self.settings, Roles(api=True, loop=True))
         assert service.loop is not None
         service.loop.start()
         self.client = service.app.test_client()
@@ -178,3 +178,19 @@ def test_ten_thousand_items_are_loaded_before_the_work_begins(manager: Manager, 
     assert manager.client.put(f"/submissions/{id}/terminate").status_code == 204
     eventually(lambda: manager.status(id)["status"] == "terminated", within=30)
     assert manager.status(id)["counts"]["ready"] == 10_000
+
+
+def test_several_managers_do_everything_once(manager: Manager, eventually: Eventually) -> None:
+    others = [Manager(manager.settings) for _ in range(2)]
+    try:
+        ids = [manager.submit(run="echo {item}", workload=[f"{n}-{k}" for k in range(10)]) for n in range(6)]
+        for id in ids:
+            eventually(lambda id=id: manager.status(id)["status"] == "completed", within=60)
+            assert len(set(manager.results(id))) == len(manager.results(id)) == 10
+            events = manager.client.get(f"/submissions/{id}/events").get_json()["events"]
+            states = [event["message"] for event in events if event["kind"] == "state"]
+            assert states == ["created", "loading", "ongoing", "completed"]
+            assert sum("was created" in event["message"] for event in events) == 1
+    finally:
+        for other in others:
+            other.stop()

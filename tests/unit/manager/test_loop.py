@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.domain.errors import BadRequest, Unavailable, WorkloadError
+from common.domain.errors import BadRequest, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
 from tests.support.manager_stage import ID, Stage
@@ -582,3 +582,35 @@ def test_a_pod_that_fails_is_told_once(stage: Stage) -> None:
     stage.run(2)
     assert [line for line in stage.told() if "failed with code" in line] == [f"{ID}-g1-0-00001 failed with code 9"]
     assert stage.texts.get(ID) == {f"{ID}-g1-0-00001": "out of paper"}
+
+
+@pytest.mark.parametrize("intent", [Intent.STOP, Intent.TERMINATE])
+@pytest.mark.parametrize("call", ["create_secret", "create_job"])
+def test_an_intention_raised_in_the_middle_of_a_step_is_heard(stage: Stage, intent: Intent, call: str) -> None:
+    enter = stage.cluster._enter
+
+    def intruding(made: str) -> None:
+        if made == call and stage.now.intent is Intent.NONE:
+            stage.intend(intent)
+        enter(made)
+
+    stage.cluster._enter = intruding  # type: ignore[method-assign]
+    stage.submit(grace_period=1)
+    with pytest.raises(Conflict):
+        stage.step()
+    stage.run(10)
+    assert stage.now.state is (State.STOPPED if intent is Intent.STOP else State.TERMINATED)
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+
+
+def test_a_deleted_submission_leaves_nothing_at_once(stage: Stage) -> None:
+    stage.submit(job_lifetime=3600)
+    stage.step()
+    stage.work()
+    stage.run(3)
+    kept = stage.records.get(ID)
+    assert kept is not None
+    stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
+    stage.step()
+    assert stage.records.get(ID) is None
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
