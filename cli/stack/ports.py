@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,14 @@ def holder_of(port: int) -> Holder:
         if process.name.isdigit() and _holds(process, inodes):
             return Holder(int(process.name), _command(process))
     return Holder(0, "")
+
+
+def session_of(pid: int) -> int | None:
+    """The session a process belongs to; None when it is gone."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _listening() -> list[list[str]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import requests
 
 from cli.stack.plan import Part
-from cli.stack.ports import LOOPBACK
+from cli.stack.ports import LOOPBACK, holder_of, session_of
 
 _PR_SET_PDEATHSIG = 1
 _RESTARTS = 5
@@ -116,7 +116,7 @@ class Supervisor:
     def _await_ready(self, running: _Running, timeout: float) -> None:
         part = running.part
         end = time.monotonic() + timeout
-        while not _answers(part):
+        while not (_answers(part) and self._is_ours(running)):
             if running.process.poll() is not None:
                 raise StartFailed(
                     f"the {part.name} ended at once with code {running.process.returncode}; "
@@ -127,6 +127,14 @@ class Supervisor:
                     f"the {part.name} is not ready after {timeout:.0f} s; its log ends:\n{self._tail(part.name)}"
                 )
             time.sleep(0.05)
+
+    def _is_ours(self, running: _Running) -> bool:
+        """Whether it is our process that answers. Raises StartFailed when another took the port meanwhile."""
+        part = running.part
+        holder = holder_of(part.port)
+        if not holder.pid or session_of(holder.pid) in (None, running.process.pid):
+            return running.process.poll() is None
+        raise StartFailed(f"port {part.port}, chosen for the {part.name}, was taken meanwhile by {holder}: try again")
 
     def _tail(self, name: str, lines: int = 15) -> str:
         try:

@@ -1,0 +1,39 @@
+"""What the local stack consists of, and its ports."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from cli.stack.plan import DEFAULT_PORTS, SERVICES, Layout, parts, redis_config
+from cli.stack.ports import PortTaken, allot
+
+LAYOUT = Layout(Path("/h"), DEFAULT_PORTS, "/py", "/redis", "secret", "token")
+
+
+def test_redis_and_cluster_start_before_the_services() -> None:
+    names = [part.name for part in parts(LAYOUT)]
+    assert names[:2] == ["redis", "cluster"]
+    assert set(names[2:]) == set(SERVICES)
+
+
+def test_secrets_are_in_no_command_line() -> None:
+    words = [word for part in parts(LAYOUT) for word in part.argv]
+    assert not any("secret" in word or "token" in word for word in words)
+    assert "requirepass secret" in redis_config(LAYOUT)
+
+
+def test_a_taken_port_is_an_error_or_replaced() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = int(holder.getsockname()[1])
+        with pytest.raises(PortTaken, match=str(port)):
+            allot({"manager": port}, any_port=False)
+        ports, notes = allot({"manager": port, "redis": 0}, any_port=True)
+    assert ports["manager"] != port
+    assert len(set(ports.values())) == 2
+    assert len(notes) == 1
+    assert str(port) in notes[0]
