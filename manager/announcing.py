@@ -39,6 +39,8 @@ class Remote(Protocol):
 
     def put(self, path: str) -> Any: ...
 
+    def delete(self, path: str) -> Any: ...
+
     def get(self, path: str, model: type[M]) -> M: ...
 
 
@@ -167,6 +169,19 @@ class Announcer:
         except AsperathosError as error:
             log.debug("visualizer_not_told", id=id, error=error.message)
 
+    def erase(self, id: str) -> None:
+        """Have the services forget the submission; one that does not answer forgets it by itself in time."""
+        for name, remote, path in (
+            ("controller", self._others.controller, f"/scaling/{id}"),
+            ("monitor", self._others.monitor, f"/monitoring/{id}"),
+        ):
+            try:
+                remote.delete(path)
+            except NotFound:
+                continue
+            except AsperathosError as error:
+                log.warning("service_keeps_record", service=name, id=id, error=error.message)
+
     def forget(self, id: str) -> None:
         """Drop what was remembered of it."""
         with self._lock:
@@ -252,6 +267,7 @@ class Announcer:
             job=job_name(submission.id, submission.generation),
             queue=submission.queue,
             kind=spec.kind,
+            target=spec.target,
             law=spec.law,
             control=spec.control,
             replicas=spec.replicas,

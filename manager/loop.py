@@ -452,6 +452,7 @@ class ManagerLoop:
         self._tools.queues.at(QueueAddress(submission=id)).purge()
         self._tools.texts.delete(id)
         self._tools.metrics.expire(id, 0.0)
+        self._tools.announcer.erase(id)
         self._tools.book.delete(id)
         self._drop(id)
         return _GONE

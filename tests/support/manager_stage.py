@@ -44,6 +44,7 @@ class FakeRemote:
     answers: dict[str, BaseModel] = field(default_factory=dict)
     posted: list[tuple[str, BaseModel]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     down: bool = False
     refusal: AsperathosError | None = None
 
@@ -56,6 +57,10 @@ class FakeRemote:
     def put(self, path: str) -> Any:
         self._check()
         self.stopped.append(path)
+
+    def delete(self, path: str) -> Any:
+        self._check()
+        self.deleted.append(path)
 
     def get(self, path: str, model: type[Any]) -> Any:
         self._check()

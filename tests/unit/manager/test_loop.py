@@ -613,4 +613,5 @@ def test_a_deleted_submission_leaves_nothing_at_once(stage: Stage) -> None:
     stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
     stage.step()
     assert stage.records.get(ID) is None
+    assert (stage.controller.deleted, stage.monitor.deleted) == ([f"/scaling/{ID}"], [f"/monitoring/{ID}"])
     assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
