@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from asperathos_worker.queue.wire import Reply, ServerError, Wire, packed
 from hypothesis import given
@@ -87,3 +89,62 @@ def test_a_connection_with_half_an_answer_is_not_used_again(error: BaseException
 def test_arguments_are_counted_in_bytes() -> None:
     assert packed(["é", 12, "\0", ""]) == b"$2\r\n\xc3\xa9\r\n$2\r\n12\r\n$1\r\n\x00\r\n$0\r\n\r\n"
     assert packed(["e", 12, "\0", ""]) == b"$1\r\ne\r\n$2\r\n12\r\n$1\r\n\x00\r\n$0\r\n\r\n"
+
+
+class Late:
+    """A socket whose answers come only to who waits for them, unless ``prompt``; None never comes."""
+
+    def __init__(self, answer: bytes | None = b"+OK\r\n") -> None:
+        self.answer = answer
+        self.prompt = False
+        self.looks = 0
+
+    def sendall(self, message: bytes) -> None:
+        pass
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if flags:
+            self.looks += 1
+        if self.answer is None or (flags and not self.prompt):
+            raise BlockingIOError
+        return self.answer
+
+
+def eager_wire(server: Late) -> Wire:
+    wire = Wire("redis://nowhere.invalid", 1.0)
+    wire._socket = server  # type: ignore[assignment]
+    wire._eager = True
+    return wire
+
+
+def test_a_server_far_away_is_looked_for_less_and_less() -> None:
+    server = Late()
+    wire = eager_wire(server)
+    asked = []
+    for _ in range(4000):
+        before = server.looks
+        assert wire.exchange(b"") == b"OK"
+        asked.append(server.looks > before)
+    assert asked[0]
+    assert sum(asked) < 20
+
+
+def test_a_server_that_became_near_is_looked_for_again() -> None:
+    server = Late()
+    wire = eager_wire(server)
+    for _ in range(100):
+        wire.exchange(b"")
+    server.prompt = True
+    for _ in range(1000):
+        wire.exchange(b"")
+    server.looks = 0
+    for _ in range(100):
+        assert wire.exchange(b"") == b"OK"
+    assert server.looks == 100
+
+
+def test_silence_is_a_timeout_and_closes_the_connection() -> None:
+    wire = eager_wire(Late(None))
+    with pytest.raises(socket.timeout, match="no answer within 1 s"):
+        wire.exchange(b"")
+    assert wire._socket is None
