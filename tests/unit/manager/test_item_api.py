@@ -83,7 +83,11 @@ def test_released_items_keep_their_order_and_cost_nothing() -> None:
     held = [{"id": item["id"], "attempt": item["attempt"]} for item in items]
     assert [told["accepted"] for told in door.post("release", {"items": held}).get_json()["items"]] == [True, True]
     again = door.post("claim", {"count": 3}).get_json()["items"]
-    assert [(item["id"], item["attempt"], item["failures"]) for item in again] == [("0", 2, 0), ("1", 2, 0), ("2", 1, 0)]
+    assert [(item["id"], item["attempt"], item["failures"]) for item in again] == [
+        ("0", 2, 0),
+        ("1", 2, 0),
+        ("2", 1, 0),
+    ]
 
 
 def test_an_extended_lease_outlives_its_first_end() -> None:
@@ -214,8 +218,16 @@ def test_what_is_wrong_is_named_and_nothing_happens(what: str, body: Any, field:
 
 @pytest.mark.parametrize(
     ("what", "query"),
-    [("claim", "count=2"), ("claim", "wait=long"), ("claim", "index=-1"), ("complete", "id=0"), ("fail", "attempt=1")]
-    + [("extend", "id=0&attempt=one"), ("fail", "id=0&attempt=1&permanent=maybe"), ("release", "permanent=true")],
+    [
+        ("claim", "count=2"),
+        ("claim", "wait=long"),
+        ("claim", "index=-1"),
+        ("complete", "id=0"),
+        ("fail", "attempt=1"),
+        ("extend", "id=0&attempt=one"),
+        ("fail", "id=0&attempt=1&permanent=maybe"),
+        ("release", "permanent=true"),
+    ],
 )
 def test_wrong_parameters_are_named_too(what: str, query: str) -> None:
     answer = ItemDoor("a").plain(what, query)
