@@ -20,7 +20,7 @@ from common.adapters.redis_records import RedisRecords
 from common.domain.states import State
 from common.domain.submission import Submission, SubmissionSpec
 from manager.item_tokens import ItemTokens
-from tests.integration.test_manager_api import free_port, manager
+from tests.integration.test_manager_api import manager
 from tests.support.redis_process import RedisProcess
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "http-worker" / "worker.sh"
