@@ -92,7 +92,7 @@ def register_items(app: Flask, desk: ItemDesk, tokens: ItemTokens) -> None:
     """Add the routes to the app."""
 
     @app.post("/submissions/<id>/items/claim")
-    def claim(id: str) -> Response:
+    def claim_items(id: str) -> Response:
         tokens.check(id, request.headers.get("Authorization", ""))
         if _is_plain():
             asked = _examined(_plain_fields("worker", "index", "wait"), _ClaimBody)
@@ -106,7 +106,9 @@ def register_items(app: Flask, desk: ItemDesk, tokens: ItemTokens) -> None:
         _Deed("release", _OutcomesBody[_Held], _Held, desk.release),
         _Deed("extend", _OutcomesBody[_Held], _Held, desk.extend),
     ):
-        app.add_url_rule(f"/submissions/<id>/items/{deed.name}", deed.name, _route(deed, tokens), methods=["POST"])
+        app.add_url_rule(
+            f"/submissions/<id>/items/{deed.name}", f"items_{deed.name}", _route(deed, tokens), methods=["POST"]
+        )
 
 
 def _route(deed: _Deed, tokens: ItemTokens) -> Callable[[str], Response]:
