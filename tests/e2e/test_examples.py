@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def test_the_stream(stack: StackProcess) -> None:
     assert len(stack.results(id)) == 40
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH: the example is not tried")
 def test_the_worker_without_python(stack: StackProcess) -> None:
     submitted = stack.cli("submit", str(EXAMPLES / "http-worker" / "submission.yaml"), "--watch")
     id = submitted.stderr.split()[0]
