@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RUNNER := $(VENV)/share/asperathos/runner.pyz
+RUNNER_SOURCES := $(wildcard worker/asperathos_worker/*.py worker/asperathos_worker/queue/*.py \
+    worker/asperathos_worker/queue/lua/*.lua)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint check lock clean venv venv-dev
+.PHONY: help demo test lint check lock clean venv venv-dev runner
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,8 +26,9 @@ lint: venv-dev  ## ruff, mypy, import rules
 
 check: lint test  ## lint and test
 
-venv: $(VENV)/run.stamp
-venv-dev: $(VENV)/dev.stamp
+venv: $(VENV)/run.stamp $(RUNNER)
+venv-dev: $(VENV)/dev.stamp $(RUNNER)
+runner: $(RUNNER)  ## the archive that runs a submission's `run:` in any image with Python
 
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml worker/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,12 +41,22 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/dev.lock
 	@touch $@
 
+build/runner/wheels.stamp: requirements/runner.lock $(VENV)/run.stamp
+	@rm -rf build/runner
+	@$(BIN)/python -m pip download --quiet --require-hashes --no-deps --only-binary :all: -r requirements/runner.lock -d build/runner
+	@touch $@
+
+$(RUNNER): build/runner/wheels.stamp worker/build_runner.py $(RUNNER_SOURCES)
+	@$(BIN)/python worker/build_runner.py --wheels build/runner --output $@
+
 lock:  ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/run.in -o requirements/run.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/dev.in -c requirements/run.lock -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet --universal --no-deps --python-version 3.8 --generate-hashes --no-emit-index-url \
+	    --no-header requirements/runner.in -o requirements/runner.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build/runner .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

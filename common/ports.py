@@ -162,6 +162,9 @@ class Cluster(Protocol):
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         """Create a secret; False when one by that name is there already."""
 
+    def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a config map; False when one by that name is there already."""
+
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
 

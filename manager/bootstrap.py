@@ -18,11 +18,15 @@ from common.domain.progress import Observation
 from common.domain.submission import Submission
 from common.http.client import ServiceClient
 from common.http.server import Service
+from common.logging import get_logger
 from common.loop import Loop
 from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
+from manager.item_api import register_items
+from manager.item_desk import DeskRules, ItemDesk
+from manager.item_tokens import ItemTokens, shared_secret
 from manager.launching import Launcher
 from manager.lifecycle import LifecycleRules
 from manager.loading import Loader
@@ -30,10 +34,12 @@ from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
 from manager.reports import Reports
+from manager.runner_archive import NoArchive, RunnerArchive, read_archive
 from manager.service import MANAGER, ManagerService, Stores
 from manager.settings import Settings
 from manager.workload import open_items
 
+log = get_logger(__name__)
 SUBMISSION_RECORDS = "submission"
 """Kind of the records that hold the submissions."""
 _LOOP_TIMEOUT = 2.0
@@ -75,7 +81,19 @@ def build(settings: Settings, roles: Roles) -> Service:
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
         reports = Reports(stores, service, monitor, settings.namespace)
         register(app, service, reports, settings.max_item, settings.cors_origin)
+        register_items(app, _item_desk(foundation, settings, service), _item_tokens(settings, stores))
     return Service(app, loop)
+
+
+def _item_desk(foundation: Foundation, settings: Settings, service: ManagerService) -> ItemDesk:
+    rules = DeskRules(settings.claim_wait, max(1, settings.threads // 4), settings.result_limit)
+    return ItemDesk(
+        lambda id: service.find(id).value, lambda id: RedisQueue(foundation.redis, id), foundation.clock, rules
+    )
+
+
+def _item_tokens(settings: Settings, stores: Stores) -> ItemTokens:
+    return ItemTokens(shared_secret(stores.claims, settings.items_secret.get_secret_value()))
 
 
 def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
@@ -95,7 +113,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
     tools = Tools(
         book=Book(stores.records, stores.journal, clock),
         queues=stores.queues,
-        launcher=Launcher(stores.cluster, _manifest_settings(settings)),
+        launcher=Launcher(stores.cluster, _manifest_settings(settings), _item_tokens(settings, stores).token),
         announcer=Announcer(others, clock, settings.namespace),
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
         logs=LogKeeper(stores.cluster, stores.texts),
@@ -110,13 +128,31 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
 
 def _manifest_settings(settings: Settings) -> ManifestSettings:
     redis_url = settings.worker_redis_url.get_secret_value() or settings.redis_url.get_secret_value()
+    runner = _runner(settings)
     return ManifestSettings(
         namespace=settings.namespace,
         worker_redis_url=redis_url,
+        worker_manager_url=settings.worker_manager_url or settings.manager_url,
         default_image=settings.default_image,
-        runner_command=settings.runner_command,
+        runner_command=settings.runner_command or ManifestSettings.runner_command,
+        runner=runner,
         queue_image=settings.queue_image,
         queue_command=settings.queue_command,
         result_limit=settings.result_limit,
         run_as_non_root=settings.run_as_non_root,
     )
+
+
+def _runner(settings: Settings) -> RunnerArchive | None:
+    """The archive, unless the operator says that images bring what calls a run: template, or there is none."""
+    if settings.runner_command:
+        return None
+    try:
+        return read_archive(settings.runner_archive)
+    except NoArchive as error:
+        log.warning(
+            "no_runner_archive",
+            problem=str(error),
+            effect="a run: works in images with asperathos-worker installed only",
+        )
+        return None

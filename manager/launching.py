@@ -1,6 +1,8 @@
-"""Makes a submission's objects in the cluster: queue pod, secret, Job. Each call may be repeated."""
+"""Makes a submission's objects in the cluster: queue pod, secret, config map, Job. Each call may be repeated."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from common.domain.cluster import SubmissionView
 from common.domain.errors import ClusterError
@@ -14,11 +16,17 @@ HOPELESS = frozenset({"Invalid", "BadRequest", "NotFound"})
 
 
 class Launcher:
-    """Raises Unavailable when the cluster does not answer and ClusterError when it refuses."""
+    """Raises Unavailable when the cluster does not answer and ClusterError when it refuses.
 
-    def __init__(self, cluster: Cluster, settings: ManifestSettings) -> None:
+    ``items_token`` gives the token of a submission's pods for taking items over HTTP ('' for none).
+    """
+
+    def __init__(
+        self, cluster: Cluster, settings: ManifestSettings, items_token: Callable[[str], str] = lambda _: ""
+    ) -> None:
         self._cluster = cluster
         self._settings = settings
+        self._items_token = items_token
 
     def namespace(self, submission: Submission) -> str:
         """Where its objects live."""
@@ -35,7 +43,11 @@ class Launcher:
     def start_job(self, submission: Submission) -> None:
         """Have the Job of the record's generation, and what its pods need."""
         if submission.spec.queue == "shared":
-            self._cluster.create_secret(manifests.redis_secret(submission, self._settings))
+            token = self._items_token(submission.id)
+            self._cluster.create_secret(manifests.redis_secret(submission, self._settings, token))
+        config_map = manifests.runner_config_map(submission, self._settings)
+        if config_map is not None:
+            self._cluster.create_config_map(config_map)
         self._cluster.create_job(
             manifests.worker_job(submission, submission.generation, submission.generation_replicas, self._settings)
         )

@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import math
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from common.domain.cluster import GENERATION_LABEL, QUEUE_ROLE, ROLE_LABEL, SUBMISSION_LABEL, WORKER_ROLE
 from common.domain.submission import Resources, Submission, SubmissionSpec, Toleration
+from manager.runner_archive import RunnerArchive
 
 QUEUE_PORT = 6379
 """Where the original's images expect their Redis."""
@@ -19,20 +21,27 @@ RELEASED = 143
 """Exit code of a worker that was told to go (SIGTERM): no failure of its index."""
 INDEX_FAILURES = 100
 """Failures of one index before Kubernetes gives it up. Generous: whether work is hopeless, the queue decides."""
+RUNNER_COMMAND = ("python3", "/asperathos/runner.pyz")
+"""Starts the runner where its archive is mounted."""
+_RUNNER_VOLUME = "asperathos-runner"
 _CONTAINER = "worker"
 _URL_KEY = "url"
+_TOKEN_KEY = "items-token"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _NAME = "app.kubernetes.io/name"
 
 
 @dataclass(frozen=True)
 class ManifestSettings:
-    """What the operator decides. ``worker_redis_url`` is the shared Redis as pods reach it."""
+    """What the operator decides. ``worker_redis_url`` and ``worker_manager_url`` are where pods reach the shared Redis
+    and the manager. Without a ``runner`` the image must bring what ``runner_command`` names."""
 
     namespace: str = "default"
     worker_redis_url: str = "redis://127.0.0.1:6379/0"
+    worker_manager_url: str = ""
     default_image: str = "python:3.12-slim"
     runner_command: tuple[str, ...] = ("python3", "-m", "asperathos_worker")
+    runner: RunnerArchive | None = None
     queue_image: str = "redis:7"
     queue_command: tuple[str, ...] = ("redis-server",)
     result_limit: int = 1 << 20
@@ -57,6 +66,11 @@ def queue_pod_name(submission: str) -> str:
 def secret_name(submission: str) -> str:
     """The secret with the address (and password) of the shared Redis."""
     return f"{submission}-redis"
+
+
+def config_map_name(submission: str) -> str:
+    """The config map with the runner's archive."""
+    return f"{submission}-runner"
 
 
 def initial_replicas(spec: SubmissionSpec) -> int:
@@ -133,9 +147,10 @@ def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, A
     }
 
 
-def redis_secret(submission: Submission, settings: ManifestSettings) -> dict[str, Any]:
-    """The shared Redis's address for the workers: it may hold a password, so no manifest shows it."""
-    encoded = base64.b64encode(settings.worker_redis_url.encode()).decode()
+def redis_secret(submission: Submission, settings: ManifestSettings, items_token: str = "") -> dict[str, Any]:
+    """What no manifest may show: the shared Redis's address, for it may hold a password, and the token with which the
+    pods take items over HTTP ('' for none)."""
+    secrets = {_URL_KEY: settings.worker_redis_url, **({_TOKEN_KEY: items_token} if items_token else {})}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -145,8 +160,31 @@ def redis_secret(submission: Submission, settings: ManifestSettings) -> dict[str
             "namespace": namespace_of(submission.spec, settings),
             "labels": _labels(submission, WORKER_ROLE, 0),
         },
-        "data": {_URL_KEY: encoded},
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in secrets.items()},
     }
+
+
+def runner_config_map(submission: Submission, settings: ManifestSettings) -> dict[str, Any] | None:
+    """The runner's archive for the pods of one submission; None when they do not need it."""
+    runner = _mounted_runner(submission.spec, settings)
+    if runner is None:
+        return None
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": config_map_name(submission.id),
+            "namespace": namespace_of(submission.spec, settings),
+            "labels": _labels(submission, WORKER_ROLE, 0),
+        },
+        # Kubelets need not watch what cannot change.
+        "immutable": True,
+        "binaryData": {PurePosixPath(RUNNER_COMMAND[-1]).name: base64.b64encode(runner.content).decode()},
+    }
+
+
+def _mounted_runner(spec: SubmissionSpec, settings: ManifestSettings) -> RunnerArchive | None:
+    return settings.runner if spec.run is not None else None
 
 
 def _labels(submission: Submission, role: str, generation: int) -> dict[str, str]:
@@ -183,8 +221,19 @@ def _worker_pod(submission: Submission, settings: ManifestSettings) -> dict[str,
         "securityContext": _pod_security(settings),
         "containers": [container],
     }
+    if _mounted_runner(spec, settings) is not None:
+        _mount_runner(pod, container, config_map_name(submission.id))
     _place(pod, spec)
     return pod
+
+
+def _mount_runner(pod: dict[str, Any], container: dict[str, Any], config_map: str) -> None:
+    container["command"] = list(RUNNER_COMMAND)
+    directory = str(PurePosixPath(RUNNER_COMMAND[-1]).parent)
+    volume = {"name": _RUNNER_VOLUME, "configMap": {"name": config_map, "defaultMode": 0o444}}
+    mount = {"name": _RUNNER_VOLUME, "mountPath": directory, "readOnly": True}
+    pod.setdefault("volumes", []).append(volume)
+    container.setdefault("volumeMounts", []).append(mount)
 
 
 def _place(pod: dict[str, Any], spec: SubmissionSpec) -> None:
@@ -215,10 +264,20 @@ def _worker_env(submission: Submission, settings: ManifestSettings) -> list[dict
         if spec.run is not None:
             # Kubernetes expands $(NAME) in values; the template is the user's shell text and must arrive as written.
             ours.append(_plain("ASPERATHOS_RUN", spec.run.replace("$", "$$")))
+        elif settings.worker_manager_url:
+            ours += _items_over_http(submission.id, settings)
     ours.append(_from_field("POD_NAME", "metadata.name"))
     taken = {entry["name"] for entry in ours}
     users = [_plain(name, value) for name, value in spec.env.items() if name not in taken]
     return [*ours, *users]
+
+
+def _items_over_http(submission: str, settings: ManifestSettings) -> list[dict[str, Any]]:
+    key = {"name": secret_name(submission), "key": _TOKEN_KEY, "optional": True}
+    return [
+        _plain("ASPERATHOS_ITEMS_URL", f"{settings.worker_manager_url.rstrip('/')}/submissions/{submission}/items"),
+        {"name": "ASPERATHOS_ITEMS_TOKEN", "valueFrom": {"secretKeyRef": key}},
+    ]
 
 
 def _plain(name: str, value: str) -> dict[str, Any]:

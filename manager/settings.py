@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 
 from common.settings import CommonSettings
@@ -15,8 +18,19 @@ class Settings(CommonSettings):
         default=SecretStr(""), description="The suite's Redis as pods reach it; empty: the same address."
     )
     default_image: str = Field(default="python:3.12-slim", description="Image of submissions that name none.")
+    worker_manager_url: str = Field(
+        default="", description="The manager as pods reach it, for those that take items over HTTP; empty: manager_url."
+    )
+    items_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What tokens for items over HTTP are made of; empty: a random one, kept in Redis.",
+    )
+    runner_archive: Path = Field(
+        default=Path(sys.prefix) / "share" / "asperathos" / "runner.pyz",
+        description="What calls a run: template once per item, in any image with Python 3.8 or newer (make runner).",
+    )
     runner_command: tuple[str, ...] = Field(
-        default=("python3", "-m", "asperathos_worker"), description="What calls a run: template once per item; JSON."
+        default=(), description="What calls it instead of the archive, if the images bring it; JSON."
     )
     queue_image: str = Field(default="redis:7", description="Image of dedicated queues.")
     queue_command: tuple[str, ...] = Field(
@@ -30,6 +44,8 @@ class Settings(CommonSettings):
     crash_pods: int = Field(default=3, ge=1, description="Failed pods without any item taken that make an error.")
     launch_patience: float = Field(default=300.0, ge=0, description="How long a refused Job is tried again.")
     stream_retain: int = Field(default=100_000, ge=1, description="Finished items a stream keeps.")
+
+    claim_wait: float = Field(default=10.0, ge=0, le=60, description="Longest wait of a claim over HTTP for items.")
 
     # What is accepted, and how it is read.
     allow_local_files: bool = Field(default=False, description="Whether workloads may be files on the manager's disk.")

@@ -57,6 +57,9 @@ class KubernetesCluster:
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         return self._create("/api/v1", "secrets", manifest)
 
+    def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
+        return self._create("/api/v1", "configmaps", manifest)
+
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         path = f"{_jobs(namespace)}/{quote(name)}"
         refusal: ClusterError | None = None
@@ -87,7 +90,8 @@ class KubernetesCluster:
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         selector = f"{SUBMISSION_LABEL}={submission}"
         deleted = 0
-        for path in (_jobs(namespace), _pods(namespace), f"/api/v1/namespaces/{quote(namespace)}/secrets"):
+        others = (f"/api/v1/namespaces/{quote(namespace)}/{plural}" for plural in ("secrets", "configmaps"))
+        for path in (_jobs(namespace), _pods(namespace), *others):
             # A Job's own grace period means nothing: its pods get theirs when they are deleted below.
             deleted += self._delete_matching(path, selector, grace if path == _pods(namespace) else None)
         self._views.invalidate(namespace)

@@ -5,6 +5,8 @@ Pods run shell commands, which the fake only plays; so each behaviour is asked f
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import os
 import time
 import uuid
@@ -20,6 +22,7 @@ from common.domain.submission import Submission, SubmissionSpec
 from common.ports import Cluster
 from manager import manifests
 from manager.manifests import ManifestSettings
+from manager.runner_archive import RunnerArchive
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.support.local_cluster import LocalClusterProcess
@@ -273,6 +276,16 @@ def test_a_dedicated_queues_pod_has_an_address(case: Case) -> None:
     assert case.view().workers() == ()
 
 
+def test_a_config_map_is_made_once_and_goes_with_its_submission(case: Case) -> None:
+    settings = dataclasses.replace(case.settings, runner=RunnerArchive(b"PK\0not UTF-8: \xff"))
+    manifest = manifests.runner_config_map(case.submission(WAITS, command=None, run="work {item}"), settings)
+    assert manifest is not None
+    assert case.cluster.create_config_map(manifest)
+    assert not case.cluster.create_config_map(manifest)
+    assert case.cluster.delete_submission(case.backend.namespace, case.id) == 1
+    assert case.cluster.create_config_map(manifest)
+
+
 # What only servers can show.
 
 
@@ -302,6 +315,25 @@ def test_a_secret_reaches_the_pod_and_a_run_template_arrives_as_written(server: 
         "work $(date) $$ {item} $(POD_NAME)",
         pod.name,
     ]
+
+
+def test_the_runners_archive_is_mounted(server: Case) -> None:
+    content = b"PK\0not UTF-8: \xff"
+    settings = dataclasses.replace(server.settings, runner=RunnerArchive(content))
+    submission = server.submission(WAITS, command=None, run="work {item}")
+    config_map = manifests.runner_config_map(submission, settings)
+    assert config_map is not None
+    job = manifests.worker_job(submission, 1, 1, settings)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["python3", "/asperathos/runner.pyz"]
+    # Seen by a shell, which every test image has.
+    container["command"] = ["base64", container["command"][1]]
+    server.cluster.create_config_map(config_map)
+    server.cluster.create_secret(manifests.redis_secret(submission, settings))
+    server.cluster.create_job(job)
+    server.until(lambda: server.job().ended == "Complete")
+    (pod,) = server.view().workers()
+    assert base64.b64decode(server.cluster.pod_log(server.backend.namespace, pod.name)) == content
 
 
 def test_a_long_log_is_cut_at_its_beginning(server: Case) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,14 @@ def test_the_stream(stack: StackProcess) -> None:
     assert fed.returncode == 0, fed.stdout + fed.stderr
     assert stack.wait(id)["state"] == "stopped"
     assert len(stack.results(id)) == 40
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH: the example is not tried")
+def test_the_worker_without_python(stack: StackProcess) -> None:
+    submitted = stack.cli("submit", str(EXAMPLES / "http-worker" / "submission.yaml"), "--watch")
+    id = submitted.stderr.split()[0]
+    results = {result["id"]: result["result"] for result in stack.results(id)}
+    quotes = "QUOTES \" AND ' AND $HOME AND \\ AND %41"
+    assert results == {"0": "PLAIN WORDS", "1": quotes, "2": "TWO\nLINES", "3": results["3"]}
+    # What becomes of ö and ß is tr's affair.
+    assert results["3"].startswith("GR")

@@ -98,6 +98,7 @@ class FakeCluster:
         self.jobs: dict[tuple[str, str], FakeJob] = {}
         self.pods: dict[tuple[str, str], FakePod] = {}
         self.secrets: dict[tuple[str, str], dict[str, Any]] = {}
+        self.config_maps: dict[tuple[str, str], dict[str, Any]] = {}
         self.told: list[tuple[str, str, ClusterEvent]] = []
         self.calls: list[str] = []
         self.deletions: list[tuple[str, float | None]] = []
@@ -135,13 +136,11 @@ class FakeCluster:
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         self._enter("create_secret")
-        self._may_create()
-        body = copy.deepcopy(dict(manifest))
-        place = _place(body)
-        if place in self.secrets:
-            return False
-        self.secrets[place] = body
-        return True
+        return self._keep(self.secrets, manifest)
+
+    def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
+        self._enter("create_config_map")
+        return self._keep(self.config_maps, manifest)
 
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         self._enter("scale_job")
@@ -160,9 +159,10 @@ class FakeCluster:
         self._enter("delete_submission")
         jobs = [job for job in self.jobs.values() if self._is_of(job.namespace, job.labels, namespace, submission)]
         pods = [pod for pod in self.pods.values() if self._is_of(pod.namespace, pod.labels, namespace, submission)]
-        secrets = [
-            place
-            for place, body in self.secrets.items()
+        kept = [
+            (store, place)
+            for store in (self.secrets, self.config_maps)
+            for place, body in store.items()
             if self._is_of(place[0], body["metadata"].get("labels") or {}, namespace, submission)
         ]
         self.deletions.append((submission, grace))
@@ -170,9 +170,9 @@ class FakeCluster:
             del self.jobs[job.namespace, job.name]
         for pod in pods:
             self._remove(pod, grace)
-        for place in secrets:
-            del self.secrets[place]
-        return len(jobs) + len(pods) + len(secrets)
+        for store, place in kept:
+            del store[place]
+        return len(jobs) + len(pods) + len(kept)
 
     def delete_job(self, namespace: str, name: str, grace: float | None = None) -> bool:
         self._enter("delete_job")
@@ -271,6 +271,15 @@ class FakeCluster:
     def _may_create(self) -> None:
         if self.refusal:
             raise ClusterError(self.refusal, "Forbidden")
+
+    def _keep(self, store: dict[tuple[str, str], dict[str, Any]], manifest: Mapping[str, Any]) -> bool:
+        self._may_create()
+        body = copy.deepcopy(dict(manifest))
+        place = _place(body)
+        if place in store:
+            return False
+        store[place] = body
+        return True
 
     @staticmethod
     def _is_of(place: str, labels: Mapping[str, str], namespace: str, submission: str) -> bool:

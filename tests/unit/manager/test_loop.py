@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from common.domain.errors import BadRequest, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
+from manager.runner_archive import RunnerArchive
 from tests.support.manager_stage import ID, Stage
 
 
@@ -615,3 +617,15 @@ def test_a_deleted_submission_leaves_nothing_at_once(stage: Stage) -> None:
     assert stage.records.get(ID) is None
     assert (stage.controller.deleted, stage.monitor.deleted) == ([f"/scaling/{ID}"], [f"/monitoring/{ID}"])
     assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+
+
+def test_the_runners_archive_and_the_pods_token_come_and_go_with_the_submission(stage: Stage) -> None:
+    stage.manifests = dataclasses.replace(stage.manifests, runner=RunnerArchive(b"archive"))
+    stage.restart()
+    stage.submit(command=None, run="work {item}")
+    stage.step()
+    assert list(stage.cluster.config_maps) == [("default", f"{ID}-runner")]
+    stage.work()
+    stage.run(10)
+    assert stage.now.state is State.COMPLETED
+    assert (stage.cluster.config_maps, stage.cluster.secrets) == ({}, {})

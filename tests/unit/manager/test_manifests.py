@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,10 @@ from manager.manifests import (
     initial_replicas,
     queue_pod,
     redis_secret,
+    runner_config_map,
     worker_job,
 )
+from manager.runner_archive import NoArchive, RunnerArchive, read_archive
 
 SETTINGS = ManifestSettings(namespace="work", worker_redis_url="redis://:hush@redis:6379/0")
 
@@ -151,3 +156,57 @@ def test_privileges_are_dropped() -> None:
 )
 def test_it_starts_with_what_is_asked_for_or_the_fewest_that_work(bounds: dict[str, int], count: int) -> None:
     assert initial_replicas(submission(replicas=bounds).spec) == count
+
+
+def test_the_runners_archive_comes_in_a_config_map_read_only() -> None:
+    settings = dataclasses.replace(SETTINGS, runner=RunnerArchive(b"archive"))
+    runs = submission(run="echo {item}", image="python:3.8-slim", namespace="elsewhere")
+    job = worker_job(runs, 2, 1, settings)
+    assert container(job)["command"] == ["python3", "/asperathos/runner.pyz"]
+    (mount,) = container(job)["volumeMounts"]
+    (volume,) = job["spec"]["template"]["spec"]["volumes"]
+    assert (mount["mountPath"], mount["readOnly"], mount["name"]) == ("/asperathos", True, volume["name"])
+    config_map = runner_config_map(runs, settings)
+    assert config_map is not None
+    assert config_map["metadata"]["name"] == volume["configMap"]["name"]
+    assert config_map["metadata"]["namespace"] == "elsewhere"
+    assert config_map["metadata"]["labels"]["asperathos.io/submission"] == "kj-1234567"
+    assert {name: base64.b64decode(data) for name, data in config_map["binaryData"].items()} == {
+        "runner.pyz": b"archive"
+    }
+
+
+def test_what_needs_no_archive_gets_none() -> None:
+    settings = dataclasses.replace(SETTINGS, runner=RunnerArchive(b"archive"))
+    for plain, chosen in ((submission(), settings), (submission(run="echo {item}"), SETTINGS)):
+        assert runner_config_map(plain, chosen) is None
+        job = worker_job(plain, 1, 1, chosen)
+        assert "volumes" not in job["spec"]["template"]["spec"]
+        assert "volumeMounts" not in container(job)
+
+
+def test_a_command_may_take_items_over_http() -> None:
+    settings = dataclasses.replace(SETTINGS, worker_manager_url="http://manager:1500/")
+    told = env(worker_job(submission(), 1, 1, settings))
+    assert told["ASPERATHOS_ITEMS_URL"] == "http://manager:1500/submissions/kj-1234567/items"
+    reference = told["ASPERATHOS_ITEMS_TOKEN"]["secretKeyRef"]
+    secret = redis_secret(submission(), settings, "the-token")
+    assert reference["name"] == secret["metadata"]["name"]
+    assert base64.b64decode(secret["data"][reference["key"]]) == b"the-token"
+    for without in (submission(run="echo {item}"), submission(queue="dedicated")):
+        assert not any("ITEMS" in name for name in env(worker_job(without, 1, 1, settings)))
+
+
+def test_an_archive_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "runner.pyz"
+    with pytest.raises(NoArchive, match="make runner builds it"):
+        read_archive(path)
+    path.write_text("no archive")
+    with pytest.raises(NoArchive, match="no zip archive"):
+        read_archive(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__main__.py", "")
+    assert read_archive(path).content == path.read_bytes()
+    path.write_bytes(bytes(2**20 + 1))
+    with pytest.raises(NoArchive, match="ConfigMap holds"):
+        read_archive(path)

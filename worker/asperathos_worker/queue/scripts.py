@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
-
-_FOLDER = Path(__file__).parent / "lua"
 
 
 @dataclass(frozen=True)
@@ -18,10 +16,17 @@ class Script:
     sha: str
 
 
+def _source(name: str) -> str:
+    # Through the package's loader: the package may lie in a zip archive.
+    source = pkgutil.get_data(__name__.rpartition(".")[0], f"lua/{name}.lua")
+    assert source is not None
+    return source.decode("utf-8")
+
+
 def _load(name: str, prelude: bool = True) -> Script:
-    source = (_FOLDER / f"{name}.lua").read_text("utf-8")
+    source = _source(name)
     if prelude:
-        source = (_FOLDER / "prelude.lua").read_text("utf-8") + source
+        source = _source("prelude") + source
     return Script(name, source, hashlib.sha1(source.encode("utf-8")).hexdigest())
 
 
