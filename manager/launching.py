@@ -33,11 +33,22 @@ class Launcher:
         self._cluster.create_pod(manifests.queue_pod(submission, self._settings))
 
     def start_job(self, submission: Submission) -> None:
-        """Have the Job of the record's generation, and what its pods need."""
+        """Have the Job of the record's generation, and what its pods need; that goes with the Job, whoever deletes it."""
         if submission.spec.queue == "shared":
             self._cluster.create_secret(manifests.redis_secret(submission, self._settings))
         self._cluster.create_job(
             manifests.worker_job(submission, submission.generation, submission.generation_replicas, self._settings)
+        )
+        if submission.spec.queue == "shared" and not self._adopt(submission):
+            # The Job before this one owned the secret, and it went with that between the two calls above.
+            self._cluster.create_secret(manifests.redis_secret(submission, self._settings))
+            self._adopt(submission)
+
+    def _adopt(self, submission: Submission) -> bool:
+        return self._cluster.adopt_secret(
+            self.namespace(submission),
+            manifests.secret_name(submission.id),
+            manifests.job_name(submission.id, submission.generation),
         )
 
     def remove_job(self, submission: Submission, generation: int, grace: float | None = None) -> None:

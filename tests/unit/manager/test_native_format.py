@@ -13,17 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from common.domain.parsing import parse_native
-from common.domain.submission import (
-    Control,
-    Dashboard,
-    Monitoring,
-    ReplicaBounds,
-    Resources,
-    SubmissionSpec,
-    Target,
-    Toleration,
-    Workload,
-)
+from common.domain.pods import EmptyDir, KeyReference, Resources, Toleration, Volume
+from common.domain.submission import Control, Dashboard, Monitoring, ReplicaBounds, SubmissionSpec, Target, Workload
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "native-format.md").read_text()
 ROW = re.compile(r"^\| `([a-z_.]+)` \| (.+?) \| (.+?) \| (.+?) \| `(.+?)` \|$", re.MULTILINE)
@@ -37,6 +28,9 @@ PARTS: dict[str, type[BaseModel]] = {
     "monitoring.": Monitoring,
     "resources.": Resources,
     "tolerations.": Toleration,
+    "env.": KeyReference,
+    "volumes.": Volume,
+    "volumes.empty_dir.": EmptyDir,
     "dashboard.": Dashboard,
 }
 FIELDS = {prefix + name: field for prefix, model in PARTS.items() for name, field in model.model_fields.items()}
@@ -45,8 +39,16 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "command": {"run": None},
     "target": {"deadline": None},
     "workload.options": {"workload": {"source": "my-database"}},
+    "args": {"run": None},
     "tolerations.value": {"tolerations": {"key": "gpu"}},
     "tolerations.effect": {"tolerations": {"key": "gpu"}},
+    "tolerations.seconds": {"tolerations": {"key": "gpu", "effect": "NoExecute"}},
+    "volumes.path": {"volumes": {"claim": "c"}},
+    "volumes.sub_path": {"volumes": {"claim": "c"}},
+    "volumes.read_only": {"volumes": {"claim": "c"}},
+    "volumes.optional": {"volumes": {"secret": "s"}},
+    "env.key": {"env": {"secret": "s"}},
+    "env.optional": {"env": {"secret": "s"}},
     "target.percentile": {"target": {"latency": 5}},
 }
 
@@ -81,6 +83,12 @@ def test_examples_are_right(path: str) -> None:
     value = yaml.safe_load(ROWS[path][3])
     if holder == "":
         document[name] = value
+    elif holder == "env":
+        document["env"] = {"NAME": {"key": "k", **document.get("env", {}), name: value}}
+    elif holder == "volumes":
+        document["volumes"] = [{"path": "/p", **document.get("volumes", {}), name: value}]
+    elif holder == "volumes.empty_dir":
+        document["volumes"] = [{"path": "/p", "empty_dir": {name: value}}]
     elif holder == "tolerations":
         document["tolerations"] = [{"operator": "Equal", "key": "k", **document.get("tolerations", {}), name: value}]
         if name == "operator":
