@@ -33,7 +33,7 @@ class Launcher:
         self._cluster.create_pod(manifests.queue_pod(submission, self._settings))
 
     def start_job(self, submission: Submission) -> None:
-        """Have the Job of the record's generation, and what its pods need; that goes with the Job, whoever deletes it."""
+        """Have the Job of the record's generation, and what its pods need; that goes with it, whoever deletes it."""
         if submission.spec.queue == "shared":
             self._cluster.create_secret(manifests.redis_secret(submission, self._settings))
         self._cluster.create_job(

@@ -615,3 +615,38 @@ def test_a_deleted_submission_leaves_nothing_at_once(stage: Stage) -> None:
     assert stage.records.get(ID) is None
     assert (stage.controller.deleted, stage.monitor.deleted) == ([f"/scaling/{ID}"], [f"/monitoring/{ID}"])
     assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+
+
+def test_the_secret_goes_with_its_job(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    (secret,) = stage.cluster.secrets.values()
+    assert [owner["name"] for owner in secret["metadata"]["ownerReferences"]] == [f"{ID}-g1"]
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.cluster.views("default")
+    assert stage.cluster.secrets == {}
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["collected at once", "collected late"])
+def test_the_next_generation_has_the_secret_whenever_the_last_ones_is_collected(stage: Stage, is_late: bool) -> None:
+    stage.submit()
+    stage.step()
+    collect = stage.cluster._collect
+    if is_late:
+        # The collector runs when the Job is there already, just before it adopts the secret.
+        stage.cluster._collect = lambda: collect() if stage.cluster.calls[-1] == "adopt_secret" else None  # type: ignore[method-assign]
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.run(10)
+    assert stage.now.generation == 2
+    (secret,) = stage.cluster.secrets.values()
+    assert [owner["name"] for owner in secret["metadata"]["ownerReferences"]] == [f"{ID}-g2"]
+
+
+def test_a_job_that_kubernetes_removed_after_the_work_ends_the_submission_as_ever(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.work()
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.run(10)
+    assert stage.now.state is State.COMPLETED
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})

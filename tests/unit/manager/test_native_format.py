@@ -9,12 +9,24 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from common.domain.parsing import parse_native
 from common.domain.pods import EmptyDir, KeyReference, Resources, Toleration, Volume
-from common.domain.submission import Control, Dashboard, Monitoring, ReplicaBounds, SubmissionSpec, Target, Workload
+from common.domain.submission import (
+    Control,
+    Dashboard,
+    Monitoring,
+    ReplicaBounds,
+    Submission,
+    SubmissionSpec,
+    Target,
+    Workload,
+)
+from manager.manifests import ManifestSettings, worker_job
+from tests.support.kubernetes_models import check_object
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "native-format.md").read_text()
 ROW = re.compile(r"^\| `([a-z_.]+)` \| (.+?) \| (.+?) \| (.+?) \| `(.+?)` \|$", re.MULTILINE)
@@ -34,6 +46,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "dashboard.": Dashboard,
 }
 FIELDS = {prefix + name: field for prefix, model in PARTS.items() for name, field in model.model_fields.items()}
+ID = "kj-1234567"
 BASE: dict[str, Any] = {"run": "x", "workload": ["a"]}
 COMPANIONS: dict[str, dict[str, Any]] = {
     "command": {"run": None},
@@ -51,6 +64,11 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "env.optional": {"env": {"secret": "s"}},
     "target.percentile": {"target": {"latency": 5}},
 }
+
+
+def check_job(spec: SubmissionSpec) -> None:
+    """It makes a Job of Kubernetes' own form."""
+    check_object(client.V1Job, worker_job(Submission(id=ID, spec=spec, created_at=0.0), 1, 1, ManifestSettings()))
 
 
 def test_every_field_is_documented_and_no_other() -> None:
@@ -96,8 +114,7 @@ def test_examples_are_right(path: str) -> None:
     else:
         inner = document.get(holder)
         document[holder] = {**(inner if isinstance(inner, dict) else {}), name: value}
-    spec = parse_native(document)
-    assert spec.model_fields_set
+    check_job(parse_native(document))
 
 
 BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -105,4 +122,6 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_documents_in_the_text_are_right(block: str) -> None:
-    assert parse_native(yaml.safe_load(block)).name != "job"
+    spec = parse_native(yaml.safe_load(block))
+    assert spec.name != "job"
+    check_job(spec)
