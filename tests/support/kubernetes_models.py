@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,15 +10,19 @@ from kubernetes import client
 from pydantic import BaseModel
 
 
+@functools.cache
+def _client() -> client.ApiClient:
+    return client.ApiClient(client.Configuration())
+
+
 def check_object(model: type[BaseModel], manifest: Mapping[str, Any]) -> None:
     """Raises ValidationError for an unknown, missing, misspelt or wrongly typed field, at any depth.
 
-    Python's names (``restart_policy``) are not taken for Kubernetes' (``restartPolicy``), a number is not taken for a
-    text, and what was read has to come out as it went in.
+    What was read has to come out as it went in (ValueError): the models take Python's names (``restart_policy``) too.
     """
-    loaded = model.model_validate(manifest, strict=True, by_alias=True, by_name=False)
-    written = client.ApiClient(client.Configuration()).sanitize_for_serialization(loaded)
-    assert written == manifest, "the model does not give back what it was given"
+    loaded = model.model_validate(manifest, strict=True)
+    if _client().sanitize_for_serialization(loaded) != manifest:
+        raise ValueError("the model does not give back what it was given")
 
 
 def restricted_faults(pod: Mapping[str, Any]) -> list[str]:
