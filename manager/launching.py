@@ -5,10 +5,12 @@ from __future__ import annotations
 from common.domain.cluster import SubmissionView
 from common.domain.errors import ClusterError
 from common.domain.submission import Submission
+from common.logging import get_logger
 from common.ports import Cluster
 from manager import manifests
 from manager.manifests import ManifestSettings
 
+log = get_logger(__name__)
 HOPELESS = frozenset({"Invalid", "BadRequest", "NotFound"})
 """Kubernetes' reasons for a refusal that trying again does not change: a wrong manifest, a missing namespace."""
 
@@ -45,11 +47,18 @@ class Launcher:
             self._adopt(submission)
 
     def _adopt(self, submission: Submission) -> bool:
-        return self._cluster.adopt_secret(
-            self.namespace(submission),
-            manifests.secret_name(submission.id),
-            manifests.job_name(submission.id, submission.generation),
-        )
+        """Whether nothing is left to do: a cluster that does not let us change secrets is no reason not to work."""
+        try:
+            return self._cluster.adopt_secret(
+                self.namespace(submission),
+                manifests.secret_name(submission.id),
+                manifests.job_name(submission.id, submission.generation),
+            )
+        except ClusterError as error:
+            if error.reason != "Forbidden":
+                raise
+            log.warning("secret_not_adopted", id=submission.id, error=error.message)
+            return True
 
     def remove_job(self, submission: Submission, generation: int, grace: float | None = None) -> None:
         """Delete a generation's Job and its pods; ``grace`` in seconds, None for the pods' own."""

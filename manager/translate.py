@@ -13,12 +13,13 @@ from typing import Any
 from common.domain.errors import Fault, InvalidSubmission
 from common.domain.parsing import dotted, listed, nearest, parse_native
 from common.domain.submission import Submission, SubmissionSpec
+from manager.pods import GPU_RESOURCES
 
 _INFO = "plugin_info"
 _CONTROL = f"{_INFO}.control_parameters"
 _RESOURCES = f"{_INFO}.k8s_resources_control"
 _HEURISTIC = f"{_CONTROL}.heuristic_options"
-_GPU_VENDORS = {"nvidia.com/gpu": "nvidia", "amd.com/gpu": "amd", "gpu.intel.com/i915": "intel"}
+_GPU_VENDORS = {name: vendor for vendor, name in GPU_RESOURCES.items()}
 _GAINS = ("proportional_gain", "derivative_gain", "integral_gain")
 _STEPS = ("trigger_up", "trigger_down", "actuation_size")
 

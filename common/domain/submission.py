@@ -311,9 +311,11 @@ class SubmissionSpec(Strict):
     @classmethod
     def _own_annotations(cls, value: dict[str, str]) -> dict[str, str]:
         problems = {key: qualified_problem(key) for key in value}
-        for key in value:
+        for key, content in value.items():
             if _has_reserved_prefix(key, RESERVED_ANNOTATION):
                 problems[key] = "annotations of this prefix are reserved"
+            elif CONTROL_CHARACTER.search(content):
+                problems[key] = problems[key] or "must not hold control characters"
         named_faults(problems)
         if sum(len(key) + len(content) for key, content in value.items()) > MAX_ANNOTATIONS:
             raise ValueError(f"is more than {MAX_ANNOTATIONS} characters in all")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.domain.errors import BadRequest, Conflict, Unavailable, WorkloadError
+from common.domain.errors import BadRequest, ClusterError, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
 from tests.support.manager_stage import ID, Stage
@@ -650,3 +650,22 @@ def test_a_job_that_kubernetes_removed_after_the_work_ends_the_submission_as_eve
     stage.run(10)
     assert stage.now.state is State.COMPLETED
     assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("reason", ["Forbidden", "InternalError"])
+def test_a_cluster_that_does_not_let_secrets_be_changed_lets_the_work_be_done(stage: Stage, reason: str) -> None:
+    enter = stage.cluster._enter
+
+    def refusing(call: str) -> None:
+        enter(call)
+        if call == "adopt_secret":
+            raise ClusterError("secrets must not be patched", reason)
+
+    stage.cluster._enter = refusing  # type: ignore[method-assign]
+    stage.submit()
+    stage.step()
+    assert (stage.now.state is State.ONGOING) is (reason == "Forbidden")
+    stage.cluster._enter = enter  # type: ignore[method-assign]
+    stage.run(5)
+    assert stage.now.state is State.ONGOING
+    assert len(stage.cluster.jobs) == 1

@@ -188,6 +188,8 @@ NATIVES = [
         affinity={"podAffinity": {REQUIRED: [{"labelSelector": {"matchLabels": {"a b": "c"}}}]}},
     ),
     native("annotations.a b", annotations={"a b": "c"}),
+    native("annotations.a", annotations={"a": "\x1b[31m"}),
+    native("annotations.a", annotations={"a": 5}),
     native("annotations.batch.kubernetes.io/job-completion-index", annotations={f"{BATCH}/job-completion-index": "7"}),
     native("annotations", annotations={"a": "x" * 200_000}),
     native("tolerations.0.key", tolerations=[{"key": "a b", "operator": "Exists"}]),
