@@ -165,6 +165,9 @@ class Cluster(Protocol):
     def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
         """Create a config map; False when one by that name is there already."""
 
+    def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
+        """Make the Job the only owner of the secret, so that it goes with it. False when one of them is gone."""
+
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
 

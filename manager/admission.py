@@ -15,6 +15,7 @@ from common.domain.submission import ORIGINS, SubmissionSpec
 from common.http.client import ServiceClient
 from common.http.contracts import LawRequest
 from common.plugins import PluginInfo, list_plugins
+from manager.permissions import Permissions, refusals, remarks
 from manager.workload import Sources, WorkloadSettings, check_workload, installed_sources
 
 _BUILT_IN_VISUALIZERS = ("builtin",)
@@ -54,18 +55,21 @@ class Admission:
         laws: Laws,
         plugins: Sequence[PluginInfo] | None = None,
         sources: Sources = installed_sources,
+        permissions: Permissions | None = None,
     ) -> None:
         self._settings = settings
         self._laws = laws
         # What is installed does not change while we run, and looking is slow.
         self._plugins = list_plugins() if plugins is None else plugins
         self._sources = sources
+        self._permissions = permissions or Permissions()
 
     def examine(self, spec: SubmissionSpec) -> Findings:
         """Everything that speaks against the specification, by native path."""
         law_faults, warnings = self._law(spec)
-        faults = [*_template(spec), *law_faults, *self._plugin_names(spec), *self._workload(spec)]
-        return Findings(tuple(faults), tuple(warnings))
+        refused = refusals(spec, self._permissions)
+        faults = [*_template(spec), *law_faults, *self._plugin_names(spec), *refused, *self._workload(spec)]
+        return Findings(tuple(faults), (*warnings, *remarks(spec, self._permissions)))
 
     def _law(self, spec: SubmissionSpec) -> tuple[Sequence[Fault], list[str]]:
         try:

@@ -14,6 +14,7 @@ from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
 from common.domain.events import OBSERVATION_RECORDS
+from common.domain.pods import IMAGE_USER
 from common.domain.progress import Observation
 from common.domain.submission import Submission
 from common.http.client import ServiceClient
@@ -33,6 +34,7 @@ from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
+from manager.permissions import Permissions
 from manager.reports import Reports
 from manager.runner_archive import NoArchive, RunnerArchive, read_archive
 from manager.service import MANAGER, ManagerService, Stores
@@ -76,7 +78,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     if roles.api:
         token = settings.service_token.get_secret_value()
         controller = ServiceClient(settings.controller_url, token, timeout=_LOOP_TIMEOUT, retries=1)
-        admission = Admission(settings, RestLaws(controller))
+        admission = Admission(settings, RestLaws(controller), permissions=_permissions(settings))
         service = ManagerService(stores, admission, settings.idempotency_keep)
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
         reports = Reports(stores, service, monitor, settings.namespace)
@@ -140,6 +142,17 @@ def _manifest_settings(settings: Settings) -> ManifestSettings:
         queue_command=settings.queue_command,
         result_limit=settings.result_limit,
         run_as_non_root=settings.run_as_non_root,
+        default_user=None if settings.default_user == IMAGE_USER else settings.default_user,
+        priority_classes=settings.priority_classes,
+        job_ttl=settings.job_ttl,
+    )
+
+
+def _permissions(settings: Settings) -> Permissions:
+    return Permissions(
+        host_paths=settings.host_paths,
+        non_root=settings.run_as_non_root,
+        priorities=frozenset(settings.priority_classes),
     )
 
 

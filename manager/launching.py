@@ -7,10 +7,12 @@ from collections.abc import Callable
 from common.domain.cluster import SubmissionView
 from common.domain.errors import ClusterError
 from common.domain.submission import Submission
+from common.logging import get_logger
 from common.ports import Cluster
 from manager import manifests
 from manager.manifests import ManifestSettings
 
+log = get_logger(__name__)
 HOPELESS = frozenset({"Invalid", "BadRequest", "NotFound"})
 """Kubernetes' reasons for a refusal that trying again does not change: a wrong manifest, a missing namespace."""
 
@@ -41,7 +43,7 @@ class Launcher:
         self._cluster.create_pod(manifests.queue_pod(submission, self._settings))
 
     def start_job(self, submission: Submission) -> None:
-        """Have the Job of the record's generation, and what its pods need."""
+        """Have the Job of the record's generation, and what its pods need; that goes with it, whoever deletes it."""
         if submission.spec.queue == "shared":
             token = self._items_token(submission.id)
             self._cluster.create_secret(manifests.redis_secret(submission, self._settings, token))
@@ -51,6 +53,24 @@ class Launcher:
         self._cluster.create_job(
             manifests.worker_job(submission, submission.generation, submission.generation_replicas, self._settings)
         )
+        if submission.spec.queue == "shared" and not self._adopt(submission):
+            # The Job before this one owned the secret, and it went with that between the two calls above.
+            self._cluster.create_secret(manifests.redis_secret(submission, self._settings))
+            self._adopt(submission)
+
+    def _adopt(self, submission: Submission) -> bool:
+        """Whether nothing is left to do: a cluster that does not let us change secrets is no reason not to work."""
+        try:
+            return self._cluster.adopt_secret(
+                self.namespace(submission),
+                manifests.secret_name(submission.id),
+                manifests.job_name(submission.id, submission.generation),
+            )
+        except ClusterError as error:
+            if error.reason != "Forbidden":
+                raise
+            log.warning("secret_not_adopted", id=submission.id, error=error.message)
+            return True
 
     def remove_job(self, submission: Submission, generation: int, grace: float | None = None) -> None:
         """Delete a generation's Job and its pods; ``grace`` in seconds, None for the pods' own."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from common.domain.cluster import GENERATION_LABEL, QUEUE_ROLE, ROLE_LABEL, SUBMISSION_LABEL, WORKER_ROLE
-from common.domain.submission import Resources, Submission, SubmissionSpec, Toleration
+from common.domain.submission import Priority, Submission, SubmissionSpec
+from manager import pods
 from manager.runner_archive import RunnerArchive
 
 QUEUE_PORT = 6379
@@ -25,6 +27,7 @@ RUNNER_COMMAND = ("python3", "/asperathos/runner.pyz")
 """Starts the runner where its archive is mounted."""
 _RUNNER_VOLUME = "asperathos-runner"
 _CONTAINER = "worker"
+_MOST_TTL = 2**31 - 1
 _URL_KEY = "url"
 _TOKEN_KEY = "items-token"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -46,6 +49,11 @@ class ManifestSettings:
     queue_command: tuple[str, ...] = ("redis-server",)
     result_limit: int = 1 << 20
     run_as_non_root: bool = False
+    default_user: int | None = 65532
+    """User id of submissions that name none; None: the image's own."""
+    priority_classes: Mapping[Priority, str] = field(default_factory=dict)
+    job_ttl: int = 86400
+    """Seconds after which Kubernetes removes a Job that ended, beyond the lifetime asked for, if we do not."""
 
 
 def namespace_of(spec: SubmissionSpec, settings: ManifestSettings) -> str:
@@ -73,6 +81,11 @@ def config_map_name(submission: str) -> str:
     return f"{submission}-runner"
 
 
+def job_ttl(spec: SubmissionSpec, settings: ManifestSettings) -> int:
+    """Seconds an ended Job stays at most."""
+    return min(_MOST_TTL, math.ceil(spec.job_lifetime) + settings.job_ttl)
+
+
 def initial_replicas(spec: SubmissionSpec) -> int:
     """How many replicas to start with: what the user asks for, else the fewest that can work."""
     return spec.replicas.initial if spec.replicas.initial is not None else max(1, spec.replicas.min)
@@ -90,6 +103,7 @@ def worker_job(submission: Submission, generation: int, replicas: int, settings:
             "name": job_name(submission.id, generation),
             "namespace": namespace_of(spec, settings),
             "labels": labels,
+            **_annotations(spec),
         },
         "spec": {
             "completionMode": "Indexed",
@@ -98,6 +112,7 @@ def worker_job(submission: Submission, generation: int, replicas: int, settings:
             "suspend": replicas == 0,
             "backoffLimitPerIndex": INDEX_FAILURES,
             "podReplacementPolicy": "Failed",
+            "ttlSecondsAfterFinished": job_ttl(spec, settings),
             "podFailurePolicy": {
                 "rules": [
                     {
@@ -107,7 +122,10 @@ def worker_job(submission: Submission, generation: int, replicas: int, settings:
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 ]
             },
-            "template": {"metadata": {"labels": labels}, "spec": _worker_pod(submission, settings)},
+            "template": {
+                "metadata": {"labels": labels, **_annotations(spec)},
+                "spec": _worker_pod(submission, settings),
+            },
         },
     }
 
@@ -124,14 +142,14 @@ def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, A
         "env": [_from_field("POD_IP", "status.podIP")],
         "ports": [{"containerPort": QUEUE_PORT, "name": "redis"}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-        "securityContext": _container_security(),
+        "securityContext": pods.container_security(),
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 5,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _pod_security(settings),
+        "securityContext": pods.pod_security(settings.default_user, settings.run_as_non_root),
         "containers": [container],
     }
     _place(pod, spec)
@@ -198,17 +216,26 @@ def _labels(submission: Submission, role: str, generation: int) -> dict[str, str
     }
 
 
+def _annotations(spec: SubmissionSpec) -> dict[str, dict[str, str]]:
+    return {"annotations": dict(spec.annotations)} if spec.annotations else {}
+
+
 def _worker_pod(submission: Submission, settings: ManifestSettings) -> dict[str, Any]:
     spec = submission.spec
     container: dict[str, Any] = {
         "name": _CONTAINER,
         "image": spec.image or settings.default_image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": list(spec.command if spec.command is not None else settings.runner_command),
+        "imagePullPolicy": spec.image_pull_policy,
         "env": _worker_env(submission, settings),
-        "securityContext": _container_security(),
+        "securityContext": pods.container_security(),
     }
-    resources = _resources(spec.resources)
+    if spec.run is not None:
+        container["command"] = list(settings.runner_command)
+    elif spec.command is not None:
+        container["command"] = list(spec.command)
+    if spec.args:
+        container["args"] = list(spec.args)
+    resources = pods.resources(spec.resources)
     if resources:
         container["resources"] = resources
     if spec.working_dir is not None:
@@ -216,13 +243,23 @@ def _worker_pod(submission: Submission, settings: ManifestSettings) -> dict[str,
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": math.ceil(spec.grace_period),
-        "automountServiceAccountToken": False,
+        "automountServiceAccountToken": spec.service_account is not None,
         "enableServiceLinks": False,
-        "securityContext": _pod_security(settings),
+        "securityContext": pods.pod_security(pods.user_of(spec, settings.default_user), settings.run_as_non_root),
         "containers": [container],
     }
+    if spec.service_account is not None:
+        pod["serviceAccountName"] = spec.service_account
+    if spec.volumes:
+        container["volumeMounts"] = pods.mounts(spec.volumes)
+        pod["volumes"] = pods.volumes(spec.volumes)
     if _mounted_runner(spec, settings) is not None:
         _mount_runner(pod, container, config_map_name(submission.id))
+    if spec.affinity is not None:
+        pod["affinity"] = pods.affinity(spec.affinity)
+    priority_class = settings.priority_classes.get(spec.priority)
+    if priority_class is not None:
+        pod["priorityClassName"] = priority_class
     _place(pod, spec)
     return pod
 
@@ -242,7 +279,7 @@ def _place(pod: dict[str, Any], spec: SubmissionSpec) -> None:
     if spec.node_selector:
         pod["nodeSelector"] = dict(spec.node_selector)
     if spec.tolerations:
-        pod["tolerations"] = [_toleration(toleration) for toleration in spec.tolerations]
+        pod["tolerations"] = [pods.toleration(toleration) for toleration in spec.tolerations]
 
 
 def _worker_env(submission: Submission, settings: ManifestSettings) -> list[dict[str, Any]]:
@@ -268,7 +305,7 @@ def _worker_env(submission: Submission, settings: ManifestSettings) -> list[dict
             ours += _items_over_http(submission.id, settings)
     ours.append(_from_field("POD_NAME", "metadata.name"))
     taken = {entry["name"] for entry in ours}
-    users = [_plain(name, value) for name, value in spec.env.items() if name not in taken]
+    users = [pods.variable(name, value) for name, value in spec.env.items() if name not in taken]
     return [*ours, *users]
 
 
@@ -286,33 +323,3 @@ def _plain(name: str, value: str) -> dict[str, Any]:
 
 def _from_field(name: str, path: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-
-
-def _resources(resources: Resources) -> dict[str, dict[str, str]]:
-    requests = {"cpu": resources.cpu, "memory": resources.memory}
-    limits = {
-        "cpu": resources.cpu_limit,
-        "memory": resources.memory_limit,
-        "nvidia.com/gpu": str(resources.gpu) if resources.gpu else None,
-    }
-    sides = {"requests": requests, "limits": limits}
-    return {
-        side: kept
-        for side, values in sides.items()
-        if (kept := {name: value for name, value in values.items() if value is not None})
-    }
-
-
-def _toleration(toleration: Toleration) -> dict[str, str]:
-    return {name: str(value) for name, value in toleration.model_dump().items() if value is not None}
-
-
-def _container_security() -> dict[str, Any]:
-    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-
-
-def _pod_security(settings: ManifestSettings) -> dict[str, Any]:
-    security: dict[str, Any] = {"seccompProfile": {"type": "RuntimeDefault"}}
-    if settings.run_as_non_root:
-        security |= {"runAsNonRoot": True, "runAsUser": 65532}
-    return security

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from common.domain.fields import ObjectName
+from common.domain.submission import Priority
 from common.settings import CommonSettings
 
 
@@ -36,7 +39,19 @@ class Settings(CommonSettings):
     queue_command: tuple[str, ...] = Field(
         default=("redis-server",), description="Redis server of dedicated queues; JSON."
     )
-    run_as_non_root: bool = Field(default=False, description="Refuse images that run as root.")
+    default_user: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["image"] = Field(
+        default=65532, description="User id of submissions that name none; image: the image's own user."
+    )
+    run_as_non_root: bool = Field(default=False, description="Refuse submissions and images that run as root.")
+    host_paths: tuple[Annotated[str, Field(pattern=r"^/")], ...] = Field(
+        default=(), description="Directories of the nodes that submissions may mount, with all in them; JSON."
+    )
+    priority_classes: dict[Priority, ObjectName] = Field(
+        default_factory=dict, description='Kubernetes priority classes of priorities; JSON: {"high": "urgent"}.'
+    )
+    job_ttl: int = Field(
+        default=86400, ge=3600, description="When Kubernetes removes an ended Job that we have not removed."
+    )
     result_limit: int = Field(default=1 << 20, ge=1, description="Largest result of an item in bytes.")
 
     # How a submission is seen through its life.

@@ -115,7 +115,11 @@ def forecast(
 def shown_spec(spec: SubmissionSpec) -> dict[str, Any]:
     """The specification as anybody may read it: values that look like secrets are hidden."""
     document = spec.model_dump(mode="json", exclude_none=True)
-    document["env"] = {name: HIDDEN if _SECRET_NAME.search(name) else value for name, value in spec.env.items()}
+    # A key of a secret is no secret; only its value is, and that is not here.
+    document["env"] = {
+        name: HIDDEN if isinstance(value, str) and _SECRET_NAME.search(name) else document["env"][name]
+        for name, value in spec.env.items()
+    }
     for name in ("control", "monitoring"):
         document[name]["settings"] = _masked(document[name]["settings"])
     if spec.workload is not None:

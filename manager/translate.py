@@ -13,12 +13,13 @@ from typing import Any
 from common.domain.errors import Fault, InvalidSubmission
 from common.domain.parsing import dotted, listed, nearest, parse_native
 from common.domain.submission import Submission, SubmissionSpec
+from manager.pods import GPU_RESOURCES
 
 _INFO = "plugin_info"
 _CONTROL = f"{_INFO}.control_parameters"
 _RESOURCES = f"{_INFO}.k8s_resources_control"
 _HEURISTIC = f"{_CONTROL}.heuristic_options"
-_GPU_NAMES = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915")
+_GPU_VENDORS = {name: vendor for vendor, name in GPU_RESOURCES.items()}
 _GAINS = ("proportional_gain", "derivative_gain", "integral_gain")
 _STEPS = ("trigger_up", "trigger_down", "actuation_size")
 
@@ -111,6 +112,8 @@ def translate(payload: Mapping[Any, Any]) -> Translation:
     for part in (_replicas, _law, _monitor, _environment, _selectors, _gpus, _visualizer, _meaningless):
         part(work)
     work.put("queue", "dedicated")
+    # Images written for the original expect to run as whom they name, which is mostly root.
+    work.put("user", "image")
     try:
         spec = parse_native(work.document)
     except InvalidSubmission as error:
@@ -295,8 +298,9 @@ def _selectors(work: _Work) -> None:
 
 
 def _gpus(work: _Work) -> None:
+    vendors: set[str] = set()
     for kind in ("limits", "requests"):
-        for name in _GPU_NAMES:
+        for name, vendor in _GPU_VENDORS.items():
             path = f"{_RESOURCES}.{kind}.{name}"
             value = work.get(path)
             if value is None:
@@ -305,8 +309,12 @@ def _gpus(work: _Work) -> None:
                 value = int(value)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 64:
                 work.fault(path, "must be a whole number from 0 to 64")
-            else:
+            elif value and vendors - {vendor}:
+                work.fault(path, "a replica has GPUs of one vendor only")
+            elif value:
+                vendors.add(vendor)
                 work.put("resources.gpu", value)
+                work.put("resources.gpu_vendor", vendor)
 
 
 def _visualizer(work: _Work) -> None:

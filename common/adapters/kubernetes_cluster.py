@@ -60,6 +60,24 @@ class KubernetesCluster:
     def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
         return self._create("/api/v1", "configmaps", manifest)
 
+    def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
+        try:
+            owner = self._api.call("GET", f"{_jobs(namespace)}/{quote(job)}").json()
+            reference = {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "name": job,
+                "uid": owner["metadata"]["uid"],
+            }
+            # A merge patch replaces the list: the Job of an earlier generation owns it no longer.
+            patch = {"metadata": {"ownerReferences": [reference]}}
+            self._api.call("PATCH", f"{_secrets(namespace)}/{quote(name)}", body=patch, content_type=MERGE_PATCH)
+        except ClusterError as error:
+            if error.reason == "NotFound":
+                return False
+            raise
+        return True
+
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         path = f"{_jobs(namespace)}/{quote(name)}"
         refusal: ClusterError | None = None
@@ -90,8 +108,7 @@ class KubernetesCluster:
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         selector = f"{SUBMISSION_LABEL}={submission}"
         deleted = 0
-        others = (f"/api/v1/namespaces/{quote(namespace)}/{plural}" for plural in ("secrets", "configmaps"))
-        for path in (_jobs(namespace), _pods(namespace), *others):
+        for path in (_jobs(namespace), _pods(namespace), _secrets(namespace), _config_maps(namespace)):
             # A Job's own grace period means nothing: its pods get theirs when they are deleted below.
             deleted += self._delete_matching(path, selector, grace if path == _pods(namespace) else None)
         self._views.invalidate(namespace)
@@ -240,6 +257,14 @@ def _jobs(namespace: str) -> str:
 
 def _pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{quote(namespace)}/pods"
+
+
+def _config_maps(namespace: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/configmaps"
+
+
+def _secrets(namespace: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/secrets"
 
 
 def _delete_options(grace: float | None) -> dict[str, Any]:

@@ -263,13 +263,17 @@ def _unknown_field(path: Path, model: type[BaseModel]) -> _Complaint:
 
 
 def _fields_at(path: Path, model: type[BaseModel]) -> Iterable[str]:
+    is_free = False
     for part in path:
-        if isinstance(part, int):
+        if isinstance(part, int) or is_free:
+            # An element of a list, or a key of the user's own.
+            is_free = False
             continue
         field = model.model_fields.get(part)
         inner = _model_in(field.annotation) if field is not None else None
-        if inner is None:
+        if inner is None or field is None:
             return ()
+        is_free = typing.get_origin(field.annotation) is dict
         model = inner
     return model.model_fields
 
@@ -277,7 +281,7 @@ def _fields_at(path: Path, model: type[BaseModel]) -> Iterable[str]:
 def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple, list):
+    if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType, tuple, list, dict):
         for argument in typing.get_args(annotation):
             found = _model_in(argument)
             if found is not None:

@@ -4,95 +4,58 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
+from common.domain.fields import (
+    CONTROL_CHARACTER,
+    DNS_LABEL,
+    NAME,
+    Argument,
+    Duration,
+    Flag,
+    Number,
+    ObjectName,
+    PositiveDuration,
+    Strict,
+    Text,
+    Whole,
+    Word,
+    label_problem,
+    qualified_problem,
+)
+from common.domain.pods import Affinity, KeyReference, Resources, Toleration, User, Volume
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
-from common.domain.rules import Rule, Ruled, named_faults
+from common.domain.rules import Rule, named_faults
 from common.domain.states import Intent, State
-from common.domain.units import parse_duration, parse_quantity
 
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
-DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-DNS_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_ENV = re.compile(r"ASPERATHOS_.*|JOB_COMPLETION_INDEX")
 RESERVED_LABEL = re.compile(r"(.*\.)?(asperathos|kubernetes|k8s)\.io")
-CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+RESERVED_ANNOTATION = re.compile(r"(.*\.)?asperathos\.io|batch\.kubernetes\.io|(.*\.)?security\.(.*\.)?kubernetes\.io")
 MAX_REPLICAS = 10_000
-MAX_DAYS = 36_525
-MAX_QUANTITY = 2.0**60
 MAX_ITEM = 2**20
 MAX_INLINE = 4 * 2**20
 MAX_ENV = 256 * 1024
 """Largest item, inline workload and environment, in characters."""
+MAX_ANNOTATIONS = 128 * 1024
+"""Largest annotations, in characters."""
+MAX_VOLUMES = 64
 
 
-def _duration(value: object) -> float:
-    seconds = parse_duration(value)
-    if seconds > MAX_DAYS * 86400.0:
-        raise ValueError(f"must be at most {MAX_DAYS} days")
-    return seconds
+def _env_form(value: object) -> str:
+    return "union[text]" if isinstance(value, str) else "union[reference]"
 
 
-def _positive(seconds: float) -> float:
-    if seconds <= 0:
-        raise ValueError("must be longer than 0 seconds")
-    return seconds
-
-
-def _quantity(value: object) -> str:
-    if not 0 < parse_quantity(value) <= MAX_QUANTITY:
-        raise ValueError("must be more than 0 and at most 1024Pi")
-    return str(value).strip()
-
-
-def _printable(text: str) -> str:
-    if CONTROL_CHARACTER.search(text):
-        raise ValueError("must not hold control characters")
-    return text
-
-
-def _word(text: str) -> str:
-    if re.search(r"\s", text):
-        raise ValueError("must not hold white space")
-    return text
-
-
-def _subdomain(text: str) -> str:
-    if not DNS_SUBDOMAIN.fullmatch(text):
-        raise ValueError("must be a Kubernetes object name: lower case letters, digits, dashes and dots")
-    return text
-
-
-Duration = Annotated[float, BeforeValidator(_duration)]
-"""Seconds, written as 90s, 30m, 1h30m or a number."""
-
-
-def _positive_duration(value: object) -> float:
-    return _positive(_duration(value))
-
-
-PositiveDuration = Annotated[float, BeforeValidator(_positive_duration)]
-Quantity = Annotated[str, BeforeValidator(_quantity)]
-"""A Kubernetes quantity, kept as written."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_printable)]
-Word = Annotated[Text, AfterValidator(_word)]
-ObjectName = Annotated[str, AfterValidator(_subdomain)]
-Argument = Annotated[str, StringConstraints(max_length=131_072)]
-Whole = Annotated[int, Field(strict=True)]
-"""A number without fraction: neither text nor true nor 5.0."""
-Number = Annotated[float, Field(strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
-
-
-class Strict(Ruled):
-    """A part of the specification: immutable, and an unknown field is a fault."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+# The tags are those of unions, which do not show in the path of a fault.
+EnvValue = Annotated[
+    Annotated[str, Tag("union[text]")] | Annotated[KeyReference, Tag("union[reference]")], Discriminator(_env_form)
+]
+"""A text, or the key of a secret or config map that holds it."""
 
 
 class Kind(enum.StrEnum):
@@ -215,53 +178,14 @@ class Dashboard(Strict):
         return self.enabled
 
 
-def _within(request: str | None, limit: str | None) -> bool:
-    return request is None or limit is None or parse_quantity(request) <= parse_quantity(limit)
-
-
-class Resources(Strict):
-    """What each replica asks for and may use; ``*_limit`` defaults to no limit."""
-
-    rules = (
-        Rule(("cpu", "cpu_limit"), lambda self: _within(self.cpu, self.cpu_limit), "must not exceed cpu_limit"),
-        Rule(
-            ("memory", "memory_limit"),
-            lambda self: _within(self.memory, self.memory_limit),
-            "must not exceed memory_limit",
-        ),
-    )
-
-    cpu: Quantity | None = Field(default=None, description="Cores asked for, such as 500m or 2.")
-    memory: Quantity | None = Field(default=None, description="Bytes asked for, such as 512Mi.")
-    cpu_limit: Quantity | None = Field(default=None, description="Most cores.")
-    memory_limit: Quantity | None = Field(default=None, description="Most bytes.")
-    gpu: Whole = Field(default=0, ge=0, le=64, description="GPUs of each replica.")
-
-
-class Toleration(Strict):
-    """A Kubernetes toleration."""
-
-    rules = (
-        Rule(("key", "operator"), lambda self: self.key is not None or self.operator == "Exists", "Equal needs a key"),
-        Rule(("value", "operator"), lambda self: not self.value or self.operator == "Equal", "Exists takes no value"),
-    )
-
-    key: Text | None = Field(default=None, description="The taint's key; absent: every key.")
-    operator: Literal["Exists", "Equal"] = Field(default="Equal", description="Exists or Equal.")
-    value: str | None = Field(default=None, description="The taint's value, for Equal.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="NoSchedule, PreferNoSchedule or NoExecute; absent: every effect."
-    )
-
-
 class SubmissionSpec(Strict):
     """What the user wants done. The native document is exactly this."""
 
     rules = (
         Rule(
-            ("command", "run"),
-            lambda self: (self.command is None) != (self.run is None),
-            "give exactly one of command and run",
+            ("command", "args", "run"),
+            lambda self: (self.command is None and not self.args) != (self.run is None),
+            "give exactly one of command (or args of the image's own command) and run",
             at="run",
         ),
         Rule(
@@ -283,9 +207,13 @@ class SubmissionSpec(Strict):
 
     name: str = Field(default="job", description="Lower case letters, digits and dashes, at most 40.")
     image: Word | None = Field(default=None, description="Container image; the local cluster needs none.")
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
+        default="IfNotPresent", description="When nodes fetch the image: IfNotPresent, Always or Never."
+    )
     command: tuple[Argument, ...] | None = Field(
         default=None, description="The container speaks the worker protocol itself and is started so."
     )
+    args: tuple[Argument, ...] = Field(default=(), description="Added to the command; without one, to the image's own.")
     run: Text | None = Field(
         default=None, description="Called once per item by our runner: 'python measure.py {item}'."
     )
@@ -306,10 +234,20 @@ class SubmissionSpec(Strict):
     )
     item_timeout: PositiveDuration | None = Field(default=None, description="An attempt longer than this failed.")
     expected_item_time: PositiveDuration | None = Field(default=None, description="A hint for the first decisions.")
-    env: dict[str, str] = Field(default_factory=dict, description="Environment of the container.")
+    env: dict[str, EnvValue] = Field(
+        default_factory=dict, description="Environment of the container: values, or keys of secrets and config maps."
+    )
     secrets: tuple[ObjectName, ...] = Field(default=(), description="Names of image pull secrets.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels a node must have.")
     tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints of nodes that are no obstacle.")
+    affinity: Affinity | None = Field(default=None, description="Kubernetes' affinity, in its own words.")
+    volumes: Annotated[tuple[Volume, ...], Field(max_length=MAX_VOLUMES)] = Field(
+        default=(), description="Directories and files from outside the image."
+    )
+    user: User = Field(default=None, description="User id to run as, root, or image: the image's own user.")
+    service_account: ObjectName | None = Field(
+        default=None, description="Service account of the pods, its token mounted; absent: no token."
+    )
     namespace: str | None = Field(default=None, description="Kubernetes namespace; the manager's when absent.")
     priority: Priority = Field(default=Priority.NORMAL, description="low, normal or high.")
     grace_period: Annotated[Duration, Field(le=3600)] = Field(
@@ -319,6 +257,7 @@ class SubmissionSpec(Strict):
     keep: Duration = Field(default=7 * 86400.0, description="How long results, logs and report stay readable.")
     dashboard: Dashboard = Field(default=Dashboard(), description="true, false, or which dashboard is made.")
     labels: dict[str, str] = Field(default_factory=dict, description="Kubernetes labels of everything made for it.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Kubernetes annotations of its Job and pods.")
 
     @field_validator("workload", mode="before")
     @classmethod
@@ -356,22 +295,45 @@ class SubmissionSpec(Strict):
         named_faults({name: _env_problem(name, content) for name, content in value.items()})
         if sum(len(str(name)) + len(str(content)) for name, content in value.items()) > MAX_ENV:
             raise ValueError(f"is more than {MAX_ENV} characters in all")
-        return {name: str(content) for name, content in value.items()}
+        return {name: str(content) if isinstance(content, int | float) else content for name, content in value.items()}
 
     @field_validator("labels")
     @classmethod
     def _own_labels(cls, value: dict[str, str]) -> dict[str, str]:
-        problems = {key: _label_problem(key, content) for key, content in value.items()}
+        problems = {key: label_problem(key, content) for key, content in value.items()}
         for key in value:
-            if "/" in key and RESERVED_LABEL.fullmatch(key.split("/")[0]):
+            if _has_reserved_prefix(key, RESERVED_LABEL):
                 problems[key] = "labels of this prefix are reserved"
         named_faults(problems)
+        return value
+
+    @field_validator("annotations")
+    @classmethod
+    def _own_annotations(cls, value: dict[str, str]) -> dict[str, str]:
+        problems = {key: qualified_problem(key) for key in value}
+        for key, content in value.items():
+            if _has_reserved_prefix(key, RESERVED_ANNOTATION):
+                problems[key] = "annotations of this prefix are reserved"
+            elif CONTROL_CHARACTER.search(content):
+                problems[key] = problems[key] or "must not hold control characters"
+        named_faults(problems)
+        if sum(len(key) + len(content) for key, content in value.items()) > MAX_ANNOTATIONS:
+            raise ValueError(f"is more than {MAX_ANNOTATIONS} characters in all")
+        return value
+
+    @field_validator("volumes")
+    @classmethod
+    def _distinct_paths(cls, value: tuple[Volume, ...]) -> tuple[Volume, ...]:
+        paths = [PurePosixPath(volume.path) for volume in value]
+        twice = sorted({str(path) for path in paths if paths.count(path) > 1})
+        if twice:
+            raise ValueError(f"two volumes have the path {twice[0]}")
         return value
 
     @field_validator("node_selector")
     @classmethod
     def _node_labels(cls, value: dict[str, str]) -> dict[str, str]:
-        named_faults({key: _label_problem(key, content) for key, content in value.items()})
+        named_faults({key: label_problem(key, content) for key, content in value.items()})
         return value
 
     @field_validator("command")
@@ -399,20 +361,17 @@ def _env_problem(name: object, content: object) -> str | None:
         return "is not a name for an environment variable"
     if RESERVED_ENV.fullmatch(name):
         return "is reserved: the names ASPERATHOS_* and JOB_COMPLETION_INDEX are ours"
+    if isinstance(content, Mapping | KeyReference):
+        return None
     if isinstance(content, bool) or not isinstance(content, str | int | float):
-        return "must be text or a number"
+        return "must be text, a number, or {secret or config_map, key}"
     if CONTROL_CHARACTER.search(str(content)):
         return "must not hold control characters"
     return None
 
 
-def _label_problem(key: str, value: str) -> str | None:
-    prefix, slash, name = key.rpartition("/")
-    if not LABEL_NAME.fullmatch(name) or (slash and not DNS_SUBDOMAIN.fullmatch(prefix)):
-        return "is not a Kubernetes label key: [prefix/]name, name of at most 63 letters, digits, - _ ."
-    if value and not LABEL_NAME.fullmatch(value):
-        return "is not a Kubernetes label value: at most 63 letters, digits, - _ . and a letter or digit at both ends"
-    return None
+def _has_reserved_prefix(key: str, reserved: re.Pattern[str]) -> bool:
+    return "/" in key and reserved.fullmatch(key.split("/")[0]) is not None
 
 
 class Summary(BaseModel):

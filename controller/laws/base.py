@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.domain.fields import Strict
 from common.domain.progress import Counts, Observation, Replicas, ServiceTimes
-from common.domain.submission import Kind, Strict, Target
+from common.domain.submission import Kind, Target
 
 Memory = Mapping[str, Any]
 """What a law remembers from one decision to the next: plain JSON data with finite numbers."""

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.domain.submission import Duration
+from common.domain.fields import Duration
 from common.domain.units import format_duration
 from controller.laws.base import Law, LawSettings, Memory, Proposal, Situation, recall
 from controller.laws.estimate import ItemTime, item_time

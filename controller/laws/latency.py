@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.domain.submission import MAX_REPLICAS, Duration
+from common.domain.fields import Duration
+from common.domain.submission import MAX_REPLICAS
 from common.domain.units import format_duration
 from controller.laws.base import Law, LawSettings, Memory, Proposal, Situation, recall
 from controller.laws.estimate import item_time

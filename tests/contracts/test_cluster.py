@@ -254,6 +254,31 @@ def test_deleting_a_submission_removes_all_of_it_and_nothing_else(case: Case) ->
         case.cluster.delete_submission(case.backend.namespace, other.id, grace=0)
 
 
+def test_a_secret_is_adopted_by_its_job_and_goes_with_it(case: Case) -> None:
+    name = case.start(WAITS, 1)
+    secret, namespace = manifests.secret_name(case.id), case.backend.namespace
+    assert not case.cluster.adopt_secret(namespace, f"{secret}-none", name)
+    assert not case.cluster.adopt_secret(namespace, secret, f"{name}-none")
+    assert case.cluster.adopt_secret(namespace, secret, name)
+    assert case.cluster.adopt_secret(namespace, secret, name)
+    assert not case.cluster.create_secret(manifests.redis_secret(case.submission(WAITS), case.settings))
+    assert case.cluster.delete_job(namespace, name, grace=0)
+    case.until(lambda: case.view() == SubmissionView())
+    # It is gone when one can be made again.
+    case.until(lambda: case.cluster.create_secret(manifests.redis_secret(case.submission(WAITS), case.settings)))
+
+
+def test_a_job_of_the_next_generation_takes_the_secret_over(case: Case) -> None:
+    first = case.start(WAITS, 1)
+    secret, namespace = manifests.secret_name(case.id), case.backend.namespace
+    assert case.cluster.adopt_secret(namespace, secret, first)
+    assert case.cluster.create_job(manifests.worker_job(case.submission(WAITS), 2, 1, case.settings))
+    assert case.cluster.adopt_secret(namespace, secret, f"{case.id}-g2")
+    assert case.cluster.delete_job(namespace, first, grace=0)
+    case.until(lambda: [job.generation for job in case.view().jobs] == [2])
+    assert case.cluster.adopt_secret(namespace, secret, f"{case.id}-g2")
+
+
 def test_the_cluster_tells_its_nodes_and_version(case: Case) -> None:
     nodes = case.cluster.nodes()
     assert any(node.ready for node in nodes)
@@ -334,6 +359,36 @@ def test_the_runners_archive_is_mounted(server: Case) -> None:
     server.until(lambda: server.job().ended == "Complete")
     (pod,) = server.view().workers()
     assert base64.b64decode(server.cluster.pod_log(server.backend.namespace, pod.name)) == content
+
+
+def test_a_pod_has_its_values_files_and_arguments(server: Case) -> None:
+    name = manifests.secret_name(server.id)
+    script = (
+        'printf "%s\\n" "$URL" "$NOTHING" "$0" "$1"; cat "$FILE/url"; echo; echo x > "$SCRATCH/x"; cat "$SCRATCH/x"'
+    )
+    document = {
+        "command": ["sh", "-c"],
+        "args": [script, "first", "second"],
+        "env": {
+            "URL": {"secret": name, "key": "url"},
+            "NOTHING": {"config_map": f"{server.id}-none", "key": "x", "optional": True},
+            "FILE": "/mnt/secret",
+            "SCRATCH": "/mnt/scratch",
+        },
+        "volumes": [
+            {"path": "/mnt/secret", "secret": name, "read_only": True},
+            {"path": "/mnt/scratch", "empty_dir": {"size": "1Mi"}},
+        ],
+        "tolerations": [{"operator": "Exists", "effect": "NoExecute", "seconds": 60}],
+        "annotations": {"example.org/owner": "team vision"},
+        "image_pull_policy": "IfNotPresent",
+    }
+    server.start(script, 1, **document)
+    server.until(lambda: server.job().ended == "Complete")
+    (pod,) = server.view().workers()
+    url = server.settings.worker_redis_url
+    log = server.cluster.pod_log(server.backend.namespace, pod.name)
+    assert log.splitlines() == [url, "", "first", "second", url, "x"]
 
 
 def test_a_long_log_is_cut_at_its_beginning(server: Case) -> None:

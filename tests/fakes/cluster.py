@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,7 @@ class FakeJob:
     reason: str = ""
     message: str = ""
     pods_made: int = 0
+    uid: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -141,6 +143,16 @@ class FakeCluster:
     def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
         self._enter("create_config_map")
         return self._keep(self.config_maps, manifest)
+
+    def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
+        self._enter("adopt_secret")
+        self._collect()
+        if (namespace, name) not in self.secrets or (namespace, job) not in self.jobs:
+            return False
+        self.secrets[namespace, name]["metadata"]["ownerReferences"] = [
+            {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": self.jobs[namespace, job].uid}
+        ]
+        return True
 
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         self._enter("scale_job")
@@ -261,6 +273,14 @@ class FakeCluster:
         event = ClusterEvent(self.clock.now(), "Pod", submission, reason, message, warning)
         self.told.append((namespace, submission, event))
 
+    def _collect(self) -> None:
+        """The garbage collector: a secret goes with the Job that owns it."""
+        alive = {job.uid for job in self.jobs.values()}
+        for place, body in list(self.secrets.items()):
+            owners = body["metadata"].get("ownerReferences") or ()
+            if owners and not any(owner["uid"] in alive for owner in owners):
+                del self.secrets[place]
+
     # The Job controller.
 
     def _enter(self, call: str) -> None:
@@ -292,6 +312,7 @@ class FakeCluster:
         pod.deleting = True
 
     def _reconcile(self) -> None:
+        self._collect()
         for job in list(self.jobs.values()):
             self._reconcile_job(job)
         if self.auto_start:

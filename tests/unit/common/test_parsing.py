@@ -37,7 +37,10 @@ def test_a_document_is_an_object(document: object) -> None:
         ({"Retries": 3}, "Retries", "did you mean retries?"),
         ({"replicas": {"maximum": 3}}, "replicas.maximum", "did you mean max?"),
         ({"control": {"intervall": 3}}, "control.intervall", "did you mean interval?"),
-        ({"resources": {"zzzz": 3}}, "resources.zzzz", "known here are cpu, cpu_limit, gpu, memory, memory_limit"),
+        ({"resources": {"zzzz": 3}}, "resources.zzzz", "known here are cpu, cpu_limit, gpu, gpu_vendor, memory"),
+        ({"env": {"A": {"secrt": "s", "key": "k"}}}, "env.A.secrt", "did you mean secret?"),
+        ({"volumes": [{"path": "/a", "clam": "c"}]}, "volumes.0.clam", "did you mean claim?"),
+        ({"affinity": {"nodeAfinity": {}}}, "affinity.nodeAfinity", "did you mean nodeAffinity?"),
         ({"tolerations": [{"kye": "x", "operator": "Exists"}]}, "tolerations.0.kye", "did you mean key?"),
     ],
 )

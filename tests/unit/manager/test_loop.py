@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.domain.errors import BadRequest, Conflict, Unavailable, WorkloadError
+from common.domain.errors import BadRequest, ClusterError, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
 from manager.runner_archive import RunnerArchive
@@ -629,3 +629,57 @@ def test_the_runners_archive_and_the_pods_token_come_and_go_with_the_submission(
     stage.run(10)
     assert stage.now.state is State.COMPLETED
     assert (stage.cluster.config_maps, stage.cluster.secrets) == ({}, {})
+
+
+def test_the_secret_goes_with_its_job(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    (secret,) = stage.cluster.secrets.values()
+    assert [owner["name"] for owner in secret["metadata"]["ownerReferences"]] == [f"{ID}-g1"]
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.cluster.views("default")
+    assert stage.cluster.secrets == {}
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["collected at once", "collected late"])
+def test_the_next_generation_has_the_secret_whenever_the_last_ones_is_collected(stage: Stage, is_late: bool) -> None:
+    stage.submit()
+    stage.step()
+    collect = stage.cluster._collect
+    if is_late:
+        # The collector runs when the Job is there already, just before it adopts the secret.
+        stage.cluster._collect = lambda: collect() if stage.cluster.calls[-1] == "adopt_secret" else None  # type: ignore[method-assign]
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.run(10)
+    assert stage.now.generation == 2
+    (secret,) = stage.cluster.secrets.values()
+    assert [owner["name"] for owner in secret["metadata"]["ownerReferences"]] == [f"{ID}-g2"]
+
+
+def test_a_job_that_kubernetes_removed_after_the_work_ends_the_submission_as_ever(stage: Stage) -> None:
+    stage.submit()
+    stage.step()
+    stage.work()
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.run(10)
+    assert stage.now.state is State.COMPLETED
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("reason", ["Forbidden", "InternalError"])
+def test_a_cluster_that_does_not_let_secrets_be_changed_lets_the_work_be_done(stage: Stage, reason: str) -> None:
+    enter = stage.cluster._enter
+
+    def refusing(call: str) -> None:
+        enter(call)
+        if call == "adopt_secret":
+            raise ClusterError("secrets must not be patched", reason)
+
+    stage.cluster._enter = refusing  # type: ignore[method-assign]
+    stage.submit()
+    stage.step()
+    assert (stage.now.state is State.ONGOING) is (reason == "Forbidden")
+    stage.cluster._enter = enter  # type: ignore[method-assign]
+    stage.run(5)
+    assert stage.now.state is State.ONGOING
+    assert len(stage.cluster.jobs) == 1

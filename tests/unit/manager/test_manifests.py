@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 
-from common.domain.submission import Submission, SubmissionSpec
+from common.domain.submission import Priority, Submission, SubmissionSpec
 from manager.manifests import (
     ManifestSettings,
     initial_replicas,
+    job_ttl,
     queue_pod,
     redis_secret,
     runner_config_map,
     worker_job,
 )
+from manager.pods import GPU_RESOURCES
 from manager.runner_archive import NoArchive, RunnerArchive, read_archive
+from tests.support.kubernetes_models import restricted_faults
 
 SETTINGS = ManifestSettings(namespace="work", worker_redis_url="redis://:hush@redis:6379/0")
 
@@ -52,7 +55,7 @@ def test_the_job_is_elastic_and_indexed() -> None:
         False,
     )
     assert spec["backoffLimitPerIndex"] >= 10
-    assert "ttlSecondsAfterFinished" not in spec
+    assert spec["ttlSecondsAfterFinished"] == 86400
     pod = spec["template"]["spec"]
     assert (pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == ("Never", 45)
     assert job["metadata"]["labels"] == spec["template"]["metadata"]["labels"]
@@ -146,9 +149,117 @@ def test_privileges_are_dropped() -> None:
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     (only,) = pod["containers"]
     assert only["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    assert "runAsNonRoot" not in pod["securityContext"]
-    strict = worker_job(submission(), 1, 1, ManifestSettings(run_as_non_root=True))
-    assert strict["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert restricted_faults(pod) == []
+
+
+@pytest.mark.parametrize(
+    ("user", "default", "non_root", "told"),
+    [
+        (None, 65532, False, {"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "runAsNonRoot": True}),
+        (None, None, False, {}),
+        (None, None, True, {"runAsNonRoot": True}),
+        ("image", 65532, False, {}),
+        ("image", 65532, True, {"runAsNonRoot": True}),
+        ("root", 65532, False, {"runAsUser": 0}),
+        (1000, None, False, {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000, "runAsNonRoot": True}),
+    ],
+)
+def test_the_user_is_the_submissions_or_the_operators(
+    user: Any, default: int | None, non_root: bool, told: dict[str, Any]
+) -> None:
+    operator = ManifestSettings(default_user=default, run_as_non_root=non_root)
+    pod = worker_job(submission(user=user), 1, 1, operator)["spec"]["template"]["spec"]
+    security = dict(pod["securityContext"])
+    assert security.pop("seccompProfile") == {"type": "RuntimeDefault"}
+    assert security.pop("fsGroupChangePolicy", None) == ("OnRootMismatch" if "fsGroup" in told else None)
+    assert security == told
+
+
+def test_a_job_that_ended_stays_as_long_as_asked_for_and_a_day() -> None:
+    assert job_ttl(submission(job_lifetime="1h").spec, SETTINGS) == 3600 + 86400
+    assert job_ttl(submission(job_lifetime="36525d").spec, SETTINGS) == 2**31 - 1
+
+
+def test_values_of_the_environment_come_from_secrets_and_config_maps() -> None:
+    document = {
+        "TOKEN": {"secret": "api", "key": "token"},
+        "REGION": {"config_map": "site", "key": "region", "optional": True},
+    }
+    told = env(worker_job(submission(env=document), 1, 1, SETTINGS))
+    assert told["TOKEN"] == {"secretKeyRef": {"name": "api", "key": "token"}}
+    assert told["REGION"] == {"configMapKeyRef": {"name": "site", "key": "region", "optional": True}}
+
+
+def test_volumes_are_mounted() -> None:
+    volumes = [
+        {"path": "/data", "claim": "books", "read_only": True},
+        {"path": "/etc/app/app.ini", "config_map": "app", "sub_path": "app.ini"},
+        {"path": "/keys", "secret": "keys", "optional": True},
+        {"path": "/scratch", "empty_dir": True},
+        {"path": "/dev/shm", "empty_dir": {"size": "1Gi", "memory": True}},
+        {"path": "/scans", "host_path": "/mnt/scans"},
+    ]
+    job = worker_job(submission(volumes=volumes), 1, 1, SETTINGS)
+    assert job["spec"]["template"]["spec"]["volumes"] == [
+        {"name": "volume-0", "persistentVolumeClaim": {"claimName": "books"}},
+        {"name": "volume-1", "configMap": {"name": "app"}},
+        {"name": "volume-2", "secret": {"secretName": "keys", "optional": True}},
+        {"name": "volume-3", "emptyDir": {}},
+        {"name": "volume-4", "emptyDir": {"sizeLimit": "1Gi", "medium": "Memory"}},
+        {"name": "volume-5", "hostPath": {"path": "/mnt/scans"}},
+    ]
+    assert container(job)["volumeMounts"] == [
+        {"name": "volume-0", "mountPath": "/data", "readOnly": True},
+        {"name": "volume-1", "mountPath": "/etc/app/app.ini", "subPath": "app.ini"},
+        {"name": "volume-2", "mountPath": "/keys"},
+        {"name": "volume-3", "mountPath": "/scratch"},
+        {"name": "volume-4", "mountPath": "/dev/shm"},
+        {"name": "volume-5", "mountPath": "/scans"},
+    ]
+
+
+def test_affinity_arrives_as_it_was_written_also_from_a_record() -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    affinity = {
+        "nodeAffinity": {
+            required: {"nodeSelectorTerms": [{"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}]}
+        },
+        "podAntiAffinity": {required: [{"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "web"}}}]},
+    }
+    kept = Submission.model_validate_json(submission(affinity=affinity).model_dump_json())
+    assert worker_job(kept, 1, 1, SETTINGS)["spec"]["template"]["spec"]["affinity"] == affinity
+
+
+@pytest.mark.parametrize(("vendor", "name"), list(GPU_RESOURCES.items()))
+def test_gpus_are_their_vendors(vendor: str, name: str) -> None:
+    job = worker_job(submission(resources={"gpu": 1, "gpu_vendor": vendor}), 1, 1, SETTINGS)
+    assert container(job)["resources"] == {"limits": {name: "1"}}
+
+
+def test_arguments_policy_account_priority_and_annotations_are_passed_on() -> None:
+    document = {
+        "command": None,
+        "args": ["--fast", "$(POD_NAME)"],
+        "image_pull_policy": "Always",
+        "service_account": "reader",
+        "priority": "high",
+        "annotations": {"example.org/owner": "team vision"},
+        "tolerations": [{"operator": "Exists", "effect": "NoExecute", "seconds": 60}],
+    }
+    operator = ManifestSettings(priority_classes={Priority.HIGH: "urgent"})
+    job = worker_job(submission(**document), 1, 1, operator)
+    pod = job["spec"]["template"]["spec"]
+    assert "command" not in container(job)
+    assert container(job)["args"] == ["--fast", "$(POD_NAME)"]
+    assert container(job)["imagePullPolicy"] == "Always"
+    assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("reader", True)
+    assert pod["priorityClassName"] == "urgent"
+    assert pod["tolerations"] == [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}]
+    for metadata in (job["metadata"], job["spec"]["template"]["metadata"]):
+        assert metadata["annotations"] == {"example.org/owner": "team vision"}
+    plain = worker_job(submission(), 1, 1, operator)["spec"]["template"]["spec"]
+    assert "priorityClassName" not in plain
+    assert "serviceAccountName" not in plain
 
 
 @pytest.mark.parametrize(

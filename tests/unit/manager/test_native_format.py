@@ -9,21 +9,24 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from common.domain.parsing import parse_native
+from common.domain.pods import EmptyDir, KeyReference, Resources, Toleration, Volume
 from common.domain.submission import (
     Control,
     Dashboard,
     Monitoring,
     ReplicaBounds,
-    Resources,
+    Submission,
     SubmissionSpec,
     Target,
-    Toleration,
     Workload,
 )
+from manager.manifests import ManifestSettings, worker_job
+from tests.support.kubernetes_models import check_object
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "native-format.md").read_text()
 ROW = re.compile(r"^\| `([a-z_.]+)` \| (.+?) \| (.+?) \| (.+?) \| `(.+?)` \|$", re.MULTILINE)
@@ -37,18 +40,35 @@ PARTS: dict[str, type[BaseModel]] = {
     "monitoring.": Monitoring,
     "resources.": Resources,
     "tolerations.": Toleration,
+    "env.": KeyReference,
+    "volumes.": Volume,
+    "volumes.empty_dir.": EmptyDir,
     "dashboard.": Dashboard,
 }
 FIELDS = {prefix + name: field for prefix, model in PARTS.items() for name, field in model.model_fields.items()}
+ID = "kj-1234567"
 BASE: dict[str, Any] = {"run": "x", "workload": ["a"]}
 COMPANIONS: dict[str, dict[str, Any]] = {
     "command": {"run": None},
     "target": {"deadline": None},
     "workload.options": {"workload": {"source": "my-database"}},
+    "args": {"run": None},
     "tolerations.value": {"tolerations": {"key": "gpu"}},
     "tolerations.effect": {"tolerations": {"key": "gpu"}},
+    "tolerations.seconds": {"tolerations": {"key": "gpu", "effect": "NoExecute"}},
+    "volumes.path": {"volumes": {"claim": "c"}},
+    "volumes.sub_path": {"volumes": {"claim": "c"}},
+    "volumes.read_only": {"volumes": {"claim": "c"}},
+    "volumes.optional": {"volumes": {"secret": "s"}},
+    "env.key": {"env": {"secret": "s"}},
+    "env.optional": {"env": {"secret": "s"}},
     "target.percentile": {"target": {"latency": 5}},
 }
+
+
+def check_job(spec: SubmissionSpec) -> None:
+    """It makes a Job of Kubernetes' own form."""
+    check_object(client.V1Job, worker_job(Submission(id=ID, spec=spec, created_at=0.0), 1, 1, ManifestSettings()))
 
 
 def test_every_field_is_documented_and_no_other() -> None:
@@ -81,6 +101,12 @@ def test_examples_are_right(path: str) -> None:
     value = yaml.safe_load(ROWS[path][3])
     if holder == "":
         document[name] = value
+    elif holder == "env":
+        document["env"] = {"NAME": {"key": "k", **document.get("env", {}), name: value}}
+    elif holder == "volumes":
+        document["volumes"] = [{"path": "/p", **document.get("volumes", {}), name: value}]
+    elif holder == "volumes.empty_dir":
+        document["volumes"] = [{"path": "/p", "empty_dir": {name: value}}]
     elif holder == "tolerations":
         document["tolerations"] = [{"operator": "Equal", "key": "k", **document.get("tolerations", {}), name: value}]
         if name == "operator":
@@ -88,8 +114,7 @@ def test_examples_are_right(path: str) -> None:
     else:
         inner = document.get(holder)
         document[holder] = {**(inner if isinstance(inner, dict) else {}), name: value}
-    spec = parse_native(document)
-    assert spec.model_fields_set
+    check_job(parse_native(document))
 
 
 BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -97,4 +122,6 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_documents_in_the_text_are_right(block: str) -> None:
-    assert parse_native(yaml.safe_load(block)).name != "job"
+    spec = parse_native(yaml.safe_load(block))
+    assert spec.name != "job"
+    check_job(spec)

@@ -159,5 +159,7 @@ def test_secrets_are_not_shown() -> None:
     )
     assert "hush" not in str(shown)
     assert shown["env"]["MONKEY"] == "ok"
+    reference = {"secret": "api", "key": "token"}
+    assert shown_spec(spec(env={"TOKEN": reference}))["env"]["TOKEN"] == {**reference, "optional": False}
     assert shown["env"]["API_KEY"] == HIDDEN
     assert shown["workload"]["url"] == f"https://{HIDDEN}@host/items?{HIDDEN}"

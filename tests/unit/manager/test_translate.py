@@ -92,6 +92,7 @@ def test_every_field_has_its_place() -> None:
         "cpu_limit": "2",
         "memory_limit": "1Gi",
         "gpu": 1,
+        "gpu_vendor": "nvidia",
     }
     assert spec.dashboard.model_dump() == {
         "enabled": False,
@@ -183,3 +184,16 @@ def test_the_strategy_is_told_as_the_original_would() -> None:
     assert old_control(submission(translated())) == ("default", None)
     pid = translated(control={"schedule_strategy": "pid", "heuristic_options": PID})
     assert old_control(submission(pid)) == ("pid", PID)
+
+
+@pytest.mark.parametrize(
+    ("name", "vendor"), [("nvidia.com/gpu", "nvidia"), ("amd.com/gpu", "amd"), ("gpu.intel.com/i915", "intel")]
+)
+@pytest.mark.parametrize("kind", ["limits", "requests"])
+def test_gpus_keep_their_vendor(name: str, vendor: str, kind: str) -> None:
+    spec = translated(k8s_resources_control={kind: {name: "2"}}).spec
+    assert (spec.resources.gpu, spec.resources.gpu_vendor) == (2, vendor)
+
+
+def test_images_of_the_original_run_as_whom_they_name() -> None:
+    assert translated().spec.user == "image"

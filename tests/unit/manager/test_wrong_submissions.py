@@ -15,6 +15,15 @@ YAML = "application/yaml"
 BIG = 10**400
 
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+BATCH = "batch.kubernetes.io"
+
+
+def nodes(terms: list[Any]) -> dict[str, Any]:
+    """An affinity that asks for these nodes."""
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": terms}}}
+
+
 def native(*fields: str, **change: Any) -> Any:
     """NATIVE with changed fields (... removes one), and the faulty fields."""
     document = {name: value for name, value in {**NATIVE, **change}.items() if value is not ...}
@@ -136,7 +145,57 @@ NATIVES = [
     native("env.ASPERATHOS_RUN", env={"ASPERATHOS_RUN": "x"}),
     native("env.A", env={"A": None}),
     native("env.A", env={"A": True}),
-    native("env.A", env={"A": {"b": 1}}),
+    native("env.A.b", "env.A.key", env={"A": {"b": 1}}),
+    native("env.A", env={"A": {"key": "k"}}),
+    native("env.A", env={"A": {"secret": "s", "config_map": "c", "key": "k"}}),
+    native("env.A.secret", "env.A.key", env={"A": {"secret": "S", "key": "a b"}}),
+    native("env.A.optional", env={"A": {"secret": "s", "key": "k", "optional": "yes"}}),
+    native("args.0", args=[5]),
+    native("run", args=["x"]),
+    native("image_pull_policy", image_pull_policy="Sometimes"),
+    native("service_account", service_account="A B"),
+    native("user", user="bob"),
+    native("user", user=-1),
+    native("user", user=2**31),
+    native("user", user=True),
+    native("volumes", volumes={"path": "/a"}),
+    native("volumes.0", volumes=[{"path": "/a"}]),
+    native("volumes.0", volumes=[{"path": "/a", "claim": "c", "secret": "s"}]),
+    native("volumes.0.path", volumes=[{"path": "a", "claim": "c"}]),
+    native("volumes.0.path", volumes=[{"path": "/", "claim": "c"}]),
+    native("volumes.0.path", volumes=[{"path": "/a:b", "claim": "c"}]),
+    native("volumes.0.path", volumes=[{"path": "/a/../b", "claim": "c"}]),
+    native("volumes.0.sub_path", volumes=[{"path": "/a", "claim": "c", "sub_path": "../b"}]),
+    native("volumes.0.optional", volumes=[{"path": "/a", "claim": "c", "optional": True}]),
+    native("volumes.0.empty_dir.size", volumes=[{"path": "/a", "empty_dir": {"size": "big"}}]),
+    native("volumes.0.host_path", volumes=[{"path": "/a", "host_path": "/etc"}]),
+    native("volumes.1.clame", volumes=[{"path": "/a", "claim": "c"}, {"path": "/b", "clame": "c"}]),
+    native("volumes", volumes=[{"path": "/a", "claim": "c"}, {"path": "/a/", "secret": "s"}]),
+    native("volumes", volumes=[{"path": f"/{n}", "claim": "c"} for n in range(65)]),
+    native("affinity.nodeAfinity", affinity={"nodeAfinity": {}}),
+    native(f"affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms", affinity=nodes([])),
+    native(
+        f"affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms.0.matchExpressions.0.values",
+        affinity=nodes([{"matchExpressions": [{"key": "a", "operator": "In"}]}]),
+    ),
+    native(
+        f"affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms.0.matchExpressions.0.values",
+        affinity=nodes([{"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["x"]}]}]),
+    ),
+    native(
+        f"affinity.podAffinity.{REQUIRED}.0.topologyKey",
+        f"affinity.podAffinity.{REQUIRED}.0.labelSelector.matchLabels.a b",
+        affinity={"podAffinity": {REQUIRED: [{"labelSelector": {"matchLabels": {"a b": "c"}}}]}},
+    ),
+    native("annotations.a b", annotations={"a b": "c"}),
+    native("annotations.a", annotations={"a": "\x1b[31m"}),
+    native("annotations.a", annotations={"a": 5}),
+    native("annotations.batch.kubernetes.io/job-completion-index", annotations={f"{BATCH}/job-completion-index": "7"}),
+    native("annotations", annotations={"a": "x" * 200_000}),
+    native("tolerations.0.key", tolerations=[{"key": "a b", "operator": "Exists"}]),
+    native("tolerations.0.value", tolerations=[{"key": "a", "value": "b c"}]),
+    native("tolerations.0.seconds", tolerations=[{"operator": "Exists", "seconds": 5}]),
+    native("resources.gpu_vendor", resources={"gpu": 1, "gpu_vendor": "acme"}),
     native("env.A", env={"A": "\x1b[31m"}),
     native("env", env={"A": "x" * 300_000}),
     native("secrets.0", secrets=["Not A Name"]),
@@ -245,6 +304,10 @@ COMPATIBLES = [
     compatible(f"{INFO}.selectors.0", selectors=["a"]),
     compatible(f"{INFO}.selectors.disk", selectors=[{"key": "disk", "value": 5}]),
     compatible(f"{INFO}.secrets.0", secrets=["NOT A NAME"]),
+    compatible(
+        f"{INFO}.k8s_resources_control.limits.amd.com/gpu",
+        k8s_resources_control={"limits": {"nvidia.com/gpu": 1, "amd.com/gpu": 1}},
+    ),
     compatible(f"{INFO}.config_id", config_id=[]),
 ]
 
