@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
 
-from common.domain.errors import Unavailable
+from common.domain.errors import Conflict, Unavailable
 from common.domain.events import DECISIONS
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
@@ -116,19 +116,31 @@ class MonitorLoop:
         observation = observation.model_copy(update={"progress": progress})
         self._world.metrics.write(points_of(observation))
         self._world.observations.put(id, observation)
-        measured = monitoring.model_copy(
-            update={
-                "observation": observation,
-                "tally": counted(monitoring.tally, last, observation),
-                "window": moved_window(monitoring.window, reading.stats, observation.at),
-                "missing_since": None,
-                "reason": reason,
-            }
-        )
+        learned = {
+            "observation": observation,
+            "tally": counted(monitoring.tally, last, observation),
+            "window": moved_window(monitoring.window, reading.stats, observation.at),
+            "missing_since": None,
+            "reason": reason,
+        }
         if monitoring.stop_at is not None:
-            self._end(id, kept.version, measured, reason)
+            self._end(id, kept.version, monitoring.model_copy(update=learned), reason)
         else:
-            self._world.records.update(id, measured, kept.version)
+            self._keep(id, kept, learned)
+
+    def _keep(self, id: str, kept: Versioned[Monitoring], learned: Mapping[str, object]) -> None:
+        """Add what was learned to the record. A request that arrived meanwhile (a stop) stays: the points are in the
+        series already, so the tally must count them. Raises Conflict when somebody else has measured meanwhile."""
+        current = kept
+        while True:
+            try:
+                self._world.records.update(id, current.value.model_copy(update=dict(learned)), current.version)
+                return
+            except Conflict:
+                fresh = self._world.records.get(id)
+                if fresh is None or fresh.value.ended or fresh.value.tally != kept.value.tally:
+                    raise
+                current = fresh
 
     def _queue_missing(self, id: str, kept: Versioned[Monitoring]) -> None:
         monitoring = kept.value

@@ -180,7 +180,7 @@ def test_a_take_that_was_given_up_is_made_good_by_the_next_one(proxy: Proxy, red
 def test_unnumbered_items_whose_answer_is_lost_are_put_once(proxy: Proxy, redis_server: RedisProcess) -> None:
     queue = opened(proxy.url, "lost-put", 0)
     proxy.lose_answers = 1
-    queue.put([NewItem("a"), NewItem("b")])
+    assert queue.put([NewItem("a"), NewItem("b")]) == 2
     assert proxy.lost == 1
     assert queue.stats().put == 2
     queue.purge()

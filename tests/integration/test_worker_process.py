@@ -655,7 +655,7 @@ def test_the_example_of_a_handler_runs_and_its_own_test_passes(place: Place) -> 
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert own.returncode == 0, own.stdout + own.stderr

@@ -219,7 +219,9 @@ def test_a_users_monitor_says_what_progress_is_and_its_failure_is_told(bench: Be
     assert "cannot say" in bench.service.view(ID).reason
 
 
-def test_a_change_under_the_steps_feet_is_a_conflict(running: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_under_the_steps_feet_loses_nothing_of_the_measurement(
+    running: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep = running.queue.sweep
 
     def stop_meanwhile() -> int:
@@ -227,10 +229,28 @@ def test_a_change_under_the_steps_feet_is_a_conflict(running: Bench, monkeypatch
         return sweep()
 
     monkeypatch.setattr(running.queue, "sweep", stop_meanwhile)
-    with pytest.raises(Conflict):
-        running.tick()
+    running.tick()
+    assert running.kept.stop_at is not None
+    assert running.kept.tally.measurements == 1
     running.tick(0.05)
     assert running.kept.ended
+    assert running.kept.tally.measurements == 2
+
+
+def test_another_monitors_measurement_under_the_steps_feet_is_a_conflict(
+    running: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = running.queue.sweep
+
+    def measure_meanwhile() -> int:
+        monkeypatch.setattr(running.queue, "sweep", sweep)
+        running.tick()
+        return sweep()
+
+    monkeypatch.setattr(running.queue, "sweep", measure_meanwhile)
+    with pytest.raises(Conflict):
+        running.tick()
+    assert running.kept.tally.measurements == 1
 
 
 def test_unknown_ids_are_no_trouble(bench: Bench) -> None:

@@ -1,11 +1,16 @@
 -- Appends items and returns how many were new. ARGV: token, then id, payload of each; an empty id is replaced by the
--- next free number. The token, given if any id is empty, makes sending the same batch twice harmless.
+-- next free number. The token, given if any id is empty, makes sending the same batch twice harmless: the second time
+-- adds nothing and tells of the unnumbered ones, which were all new the first time.
 if STOPPED or rule('closed') == 1 then
   return redis.error_reply('QUEUECLOSED the queue takes no more items')
 end
 if ARGV[1] ~= '' then
   if call('ZADD', P .. 'puts', 'NX', NOW_TEXT, ARGV[1]) == 0 then
-    return 0
+    local unnumbered = 0
+    for i = 2, #ARGV, 2 do
+      unnumbered = unnumbered + (ARGV[i] == '' and 1 or 0)
+    end
+    return unnumbered
   end
   call('ZREMRANGEBYSCORE', P .. 'puts', '-inf', NOW - 600000000)
 end
