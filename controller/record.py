@@ -56,6 +56,10 @@ class Scaling(BaseModel):
     """When that observation was first seen, by our clock."""
     uneven_since: float | None = None
     """Since when other than the desired number of pods exist."""
+    populated: bool = False
+    """Whether pods were seen since the Job was made or restarted."""
+    empty_since: float | None = None
+    """Since when no pod exists although some are asked for and items wait."""
     scalings: int = 0
     peak: int = 0
 
@@ -88,6 +92,8 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
             "extra": 0,
             "drain_since": None,
             "uneven_since": None,
+            "populated": False,
+            "empty_since": None,
             "problem": "",
             "patched_at": now,
         }

@@ -32,7 +32,8 @@ class Counts(BaseModel):
 
 class Replicas(BaseModel):
     """Replicas by reality. ``desired``: the last decision; ``requested``: the Job's parallelism;
-    ``observed``: running pods; ``pending``: pods that exist but do not run yet."""
+    ``observed``: running pods; ``pending``: pods that exist but do not run yet; ``leaving``: pods on their way out;
+    ``crashed``: pods that ended with a failure of their own within the last minute."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,6 +41,8 @@ class Replicas(BaseModel):
     requested: int = 0
     observed: int = 0
     pending: int = 0
+    leaving: int = 0
+    crashed: int = 0
 
 
 class ServiceTimes(BaseModel):

@@ -74,7 +74,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterP
 
 
 def connected(kubeconfig: str) -> KubernetesCluster:
-    return KubernetesCluster(kubeconfig, max_age=0.05)
+    return KubernetesCluster(kubeconfig)
 
 
 @pytest.fixture(params=["fake", "localcluster", "kubernetes"])
