@@ -68,6 +68,7 @@ class Follower:
         self.mirror = Mirror(view)
         self._lock = threading.Lock()
         self._asking = threading.Lock()
+        self._listing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._watch: Watch | None = None
@@ -89,8 +90,8 @@ class Follower:
         """
         self._used_at = self._clock.monotonic()
         with self._asking:
-            if not self._is_listed or self._must_list or self.mirror.version < self._wanted:
-                self._ask(self.list)
+            if self._is_behind():
+                self._ask(self._catch_up)
             self._ensure_running()
             self._check_watch()
             if self._clock.monotonic() - self._heard_at >= self._settings.silence:
@@ -101,7 +102,8 @@ class Follower:
         """Read anew unless a list is at most ``max_age`` seconds old: what is missing may only not have come yet."""
         with self._asking:
             if self._clock.monotonic() - self._listed_at >= max_age:
-                self._ask(self.list)
+                self.wrote()
+                self._ask(self._catch_up)
 
     def wrote(self, document: Mapping[str, Any] | None = None) -> None:
         """What is told next must not be older than this write. ``document``: the object as the server answered it,
@@ -116,8 +118,18 @@ class Follower:
             else:
                 self._wanted = max(self._wanted, version)
 
-    def list(self) -> None:
-        """Read everything."""
+    def _catch_up(self) -> None:
+        """Read everything if there is something that is not known."""
+        with self._listing:
+            if self._is_behind():
+                self._list()
+
+    def _is_behind(self) -> bool:
+        with self._lock:
+            return not self._is_listed or self._must_list or self.mirror.version < self._wanted
+
+    def _list(self) -> None:
+        # Of two lists the older one could come last and undo what a watch has told since: hence one at a time.
         with self._lock:
             # A write that comes meanwhile may not be in the list.
             self._must_list = False
@@ -194,7 +206,7 @@ class Follower:
             began = self._clock.monotonic()
             try:
                 if not self._is_listed:
-                    self.list()
+                    self._catch_up()
                 was_useful = self._follow(stop)
             except (Unavailable, ClusterError) as error:
                 if stop.is_set():
