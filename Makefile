@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint check lock clean venv venv-dev
+.PHONY: help demo test test-cluster lint check lock clean venv venv-dev
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ demo: venv  ## finish real work by a deadline on this machine: no Docker, no roo
 
 test: venv-dev  ## the whole test suite
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-cluster: venv-dev  ## the cluster contract on localcluster and on TEST_KUBECONFIG's, in a namespace of its own
+	@$(BIN)/python -m pytest tests/contracts/test_cluster.py $(PYTEST_FLAGS)
 
 lint: venv-dev  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .

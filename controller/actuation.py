@@ -100,13 +100,10 @@ def must_restart(record: Scaling, now: float) -> bool:
 
 def _with_empty(record: Scaling, observation: Observation, now: float) -> Scaling:
     seen = observation.replicas
-    if seen.observed + seen.pending > 0:
-        if record.populated and record.empty_since is None:
-            return record
-        return record.model_copy(update={"populated": True, "empty_since": None})
-    # Pods that crash have earned their back-off; where there never were any, no back-off keeps them away.
-    held_up = record.populated and seen.leaving + seen.crashed == 0
-    if not (held_up and record.requested > 0 and observation.counts.outstanding > 0):
+    # Pods that crash have earned their back-off; where none was taken away, no back-off is what keeps them from coming.
+    is_held_up = seen.lost_at is not None and seen.lost_at != record.restarted_for and seen.crashed == 0
+    is_empty = seen.observed + seen.pending + seen.leaving == 0
+    if not (is_held_up and is_empty and record.requested > 0 and observation.counts.outstanding > 0):
         return record if record.empty_since is None else record.model_copy(update={"empty_since": None})
     if record.empty_since is None or record.empty_since > now:
         return record.model_copy(update={"empty_since": now})

@@ -148,10 +148,10 @@ class ScalingLoop:
         if target == record.requested:
             # A drain may have been given up half way: what was reached by then has become the wanted count.
             reached = record if aimed.draining else record.model_copy(update={"announced": record.desired})
-            return self._restarted(id, reached, now) if must_restart(record, now) else reached
+            return self._restarted(id, reached, observation, now) if must_restart(record, now) else reached
         return self._patched(id, record, target, aimed, now)
 
-    def _restarted(self, id: str, record: Scaling, now: float) -> Scaling:
+    def _restarted(self, id: str, record: Scaling, seen: Observation, now: float) -> Scaling:
         """The record after having all indexes start at once: none has a pod, all wait in their back-off."""
         request = record.request
         try:
@@ -164,8 +164,14 @@ class ScalingLoop:
         log.info("restarted", id=id, job=request.job, replicas=record.requested)
         message = "no pod is left and all indexes wait after their pods went: the Job is suspended and resumed"
         self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message))
-        changes = {"patched_at": now, "populated": False, "empty_since": None, "uneven_since": None}
-        return record.model_copy(update=changes)
+        return record.model_copy(
+            update={
+                "patched_at": now,
+                "restarted_for": seen.replicas.lost_at,
+                "empty_since": None,
+                "uneven_since": None,
+            }
+        )
 
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request

@@ -56,8 +56,8 @@ class Scaling(BaseModel):
     """When that observation was first seen, by our clock."""
     uneven_since: float | None = None
     """Since when other than the desired number of pods exist."""
-    populated: bool = False
-    """Whether pods were seen since the Job was made or restarted."""
+    restarted_for: float | None = None
+    """When the last pod ended for whose loss the Job was restarted, to restart once for each loss only."""
     empty_since: float | None = None
     """Since when no pod exists although some are asked for and items wait."""
     scalings: int = 0
@@ -92,7 +92,7 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
             "extra": 0,
             "drain_since": None,
             "uneven_since": None,
-            "populated": False,
+            "restarted_for": None,
             "empty_since": None,
             "problem": "",
             "patched_at": now,

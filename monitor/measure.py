@@ -133,6 +133,7 @@ def _replicas(reading: Reading, previous: Observation | None, at: float) -> Repl
         pending=sum(pod.pending for pod in workers),
         leaving=sum(pod.leaving for pod in workers),
         crashed=sum(pod.crashed and at - (pod.finished_at or at) < _RECENT for pod in workers),
+        lost_at=max((pod.finished_at or pod.created_at for pod in workers if pod.taken_away), default=None),
     )
 
 

@@ -86,6 +86,11 @@ class PodView:
         """Whether it failed by itself: not taken away by the cluster, not told to go."""
         return self.phase == "Failed" and not self.disrupted and not self.deleting and self.exit_code != RELEASED
 
+    @property
+    def taken_away(self) -> bool:
+        """Whether it failed because somebody or the cluster ended it."""
+        return self.phase == "Failed" and not self.crashed
+
 
 @dataclass(frozen=True)
 class SubmissionView:
