@@ -7,7 +7,7 @@ RUNNER_SOURCES := $(wildcard worker/asperathos_worker/*.py worker/asperathos_wor
     worker/asperathos_worker/queue/lua/*.lua)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint check lock clean venv venv-dev runner
+.PHONY: help demo test test-cluster lint check lock clean venv venv-dev runner
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ demo: venv  ## finish real work by a deadline on this machine: no Docker, no roo
 
 test: venv-dev  ## the whole test suite
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-cluster: venv-dev  ## the cluster contract on localcluster and on TEST_KUBECONFIG's, in a namespace of its own
+	@$(BIN)/python -m pytest tests/contracts/test_cluster.py $(PYTEST_FLAGS)
 
 lint: venv-dev  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .

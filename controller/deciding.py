@@ -43,7 +43,7 @@ def decide(
     record: Scaling, observation: Observation, law: AnyLaw, settings: LawSettings, cap: int | None, now: float
 ) -> Outcome:
     """The next decision. The caller asks only when one is due."""
-    record = _noted(record, observation, now)
+    record = noted(record, observation, now)
     request = record.request
     if request.kind is Kind.BATCH and is_over(observation):
         return Outcome(record.model_copy(update={"decided_at": now, "reason": "every item is settled"}))
@@ -95,7 +95,7 @@ def consult(law: AnyLaw, situation: Situation, settings: LawSettings, record: Sc
     return replace(proposal, memory=json.loads(memory))
 
 
-def _noted(record: Scaling, observation: Observation, now: float) -> Scaling:
+def noted(record: Scaling, observation: Observation, now: float) -> Scaling:
     """The record after seeing this observation, which may be the same as last time."""
     at = _finite(observation.at)
     if at != record.observed_at or record.seen_at is None or record.seen_at > now:

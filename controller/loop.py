@@ -13,8 +13,17 @@ from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
 from common.ports import Clock, Cluster, Journal, Queues, Records
-from controller.actuation import DRAIN_TICK, Aim, aim, lowest_harmless, must_force, only_last_items, reconcile
-from controller.deciding import decide, is_due, is_over
+from controller.actuation import (
+    DRAIN_TICK,
+    Aim,
+    aim,
+    lowest_harmless,
+    must_force,
+    must_restart,
+    only_last_items,
+    reconcile,
+)
+from controller.deciding import decide, is_due, is_over, noted
 from controller.guard import Bounds
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling
@@ -22,6 +31,8 @@ from controller.record import Cap, Scaling
 log = get_logger(__name__)
 _IDLE = 5.0
 """Seconds to the next look at a record that needs nothing now."""
+_LOOK = 2.0
+"""Seconds between two comparisons of what was asked with what is there, between decisions."""
 _AWAITING = 0.5
 """Seconds to the next look while there is no observation yet."""
 
@@ -64,7 +75,8 @@ class ScalingLoop:
             record, version, assert_limit = self._decided(id, record, version, observation, now)
         if is_over(observation) or record.job_ended:
             return min(_IDLE, record.request.control.interval)
-        moved = self._moved(id, record, observation, now, assert_limit)
+        compared = self._compared(id, record, observation, now)
+        moved = self._moved(id, compared, observation, now, assert_limit)
         if moved != record:
             self._world.records.update(id, moved, version)
             self._announce(id, record, moved, now)
@@ -95,18 +107,26 @@ class ScalingLoop:
             return undecided, self._world.records.update(id, undecided, version), True
         outcome = decide(record, observation, law, settings, cap, now)
         decided = outcome.record
-        if outcome.decision is not None:
-            bounds = Bounds.of(request.replicas.min, request.replicas.max, cap)
-            decided = reconcile(decided, observation, bounds, now)
-            decided = decided.model_copy(update={"extra": min(decided.extra, max(0, bounds.maximum - decided.desired))})
         version = self._world.records.update(id, decided, version)
         if outcome.decision is not None:
             self._world.journal.append(DECISIONS, id, outcome.decision)
             _log_decision(id, outcome.decision)
-            if decided.extra > record.extra:
-                added = f"asks for {decided.extra} more indexes: as many others do not run, their pods failed lately"
-                self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=added))
         return decided, version, True
+
+    def _compared(self, id: str, record: Scaling, observation: Observation, now: float) -> Scaling:
+        """The record after comparing it with what is there; unchanged when nothing follows from that."""
+        request = record.request
+        kept_cap = self._world.caps.get(id)
+        bounds = Bounds.of(
+            request.replicas.min, request.replicas.max, None if kept_cap is None else kept_cap.value.replicas
+        )
+        seen = noted(record, observation, now)
+        compared = reconcile(seen, observation, bounds, now)
+        compared = compared.model_copy(update={"extra": min(compared.extra, max(0, bounds.maximum - compared.desired))})
+        if compared.extra > record.extra:
+            added = f"asks for {compared.extra} more indexes: as many others do not run, their pods failed lately"
+            self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=added))
+        return record if compared == seen else compared
 
     def _moved(self, id: str, record: Scaling, observation: Observation, now: float, assert_limit: bool) -> Scaling:
         """The record after one move towards the desired count. The move itself may be repeated without harm."""
@@ -127,8 +147,31 @@ class ScalingLoop:
                 log.warning("drain_cut_short", id=id, replicas=target, seconds=now - (aimed.drain_since or now))
         if target == record.requested:
             # A drain may have been given up half way: what was reached by then has become the wanted count.
-            return record if aimed.draining else record.model_copy(update={"announced": record.desired})
+            reached = record if aimed.draining else record.model_copy(update={"announced": record.desired})
+            return self._restarted(id, reached, observation, now) if must_restart(record, now) else reached
         return self._patched(id, record, target, aimed, now)
+
+    def _restarted(self, id: str, record: Scaling, seen: Observation, now: float) -> Scaling:
+        """The record after having all indexes start at once: none has a pod, all wait in their back-off."""
+        request = record.request
+        try:
+            view = self._world.cluster.restart_job(request.namespace, request.job)
+        except ClusterError as error:
+            log.warning("restart_refused", id=id, job=request.job, error=error.message)
+            return record.model_copy(update={"problem": error.message, "empty_since": None})
+        if view is None:
+            return record.model_copy(update={"job_ended": True, "empty_since": None})
+        log.info("restarted", id=id, job=request.job, replicas=record.requested)
+        message = "no pod is left and all indexes wait after their pods went: the Job is suspended and resumed"
+        self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message))
+        return record.model_copy(
+            update={
+                "patched_at": now,
+                "restarted_for": seen.replicas.lost_at,
+                "empty_since": None,
+                "uneven_since": None,
+            }
+        )
 
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
@@ -149,6 +192,7 @@ class ScalingLoop:
                 "peak": max(record.peak, target),
                 "drain_since": aimed.drain_since if target != aimed.replicas else None,
                 "uneven_since": None,
+                "empty_since": None,
                 "announced": record.desired if target == aimed.replicas else record.announced,
             }
         )
@@ -164,7 +208,7 @@ class ScalingLoop:
     def _wait(self, record: Scaling, now: float) -> float:
         since = 0.0 if record.decided_at is None else now - record.decided_at
         remaining = max(0.05, record.request.control.interval - max(0.0, since))
-        return min(DRAIN_TICK, remaining) if record.drain_since is not None else remaining
+        return min(DRAIN_TICK if record.drain_since is not None else _LOOK, remaining)
 
 
 def _tell_limit(queue: ServiceQueue, limit: int | None) -> None:

@@ -20,8 +20,6 @@ from common.domain.cluster import QUEUE_ROLE, JobView, PodView, SubmissionView
 from common.domain.states import Intent, State
 from common.domain.submission import Kind, Submission
 
-RELEASED = 143
-"""Exit code of a worker that was told to go."""
 _HARMLESS = frozenset({"", "ContainerCreating", "PodInitializing", "Pending"})
 _MOST_NOTICE = 500
 
@@ -345,7 +343,7 @@ def _watch(stats: QueueStats, rules: LifecycleRules) -> float:
 
 def crashed(pod: PodView) -> bool:
     """Whether it failed by itself: not taken away by the cluster, not told to go."""
-    return pod.phase == "Failed" and not pod.disrupted and not pod.deleting and pod.exit_code != RELEASED
+    return pod.crashed
 
 
 def ending(pod: PodView) -> str:

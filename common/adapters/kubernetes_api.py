@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from common.ports import Clock
 
 log = get_logger(__name__)
 _LEAST_READ = 0.1
+_MOST_LINE = 16 << 20
+"""Bytes of one watch event: several times what Kubernetes lets an object have."""
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -56,6 +58,35 @@ class Answer:
         if not isinstance(document, dict):
             raise ClusterError("the cluster answered no object")
         return document
+
+
+class Watch:
+    """An open watch: iterate over its events; ``close`` from any thread ends the iteration."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._closed = False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Events as they come, until the server ends the watch. Raises Unavailable when the connection breaks or is
+        silent for longer than the server had promised, ClusterError for what is no event."""
+        try:
+            for line in _lines(self._response.stream(65536)):
+                yield _event(line)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if not self._closed:
+                raise Unavailable(f"the watch broke: {_silence(error)}") from error
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        """End it."""
+        self._closed = True
+        try:
+            self._response.shutdown()
+        except (OSError, RuntimeError, ValueError):
+            # It has ended by itself.
+            return
 
 
 class KubernetesApi:
@@ -105,6 +136,35 @@ class KubernetesApi:
             self._clock.sleep(pause)
         raise Unavailable("the cluster was not asked")
 
+    def watch(self, path: str, query: Sequence[tuple[str, str]], seconds: float, margin: float = 5.0) -> Watch:
+        """Open a watch that the server ends after ``seconds``; one that is silent for ``margin`` longer is broken.
+
+        One try only. Raises as ``call`` does, and Overloaded for a server that names its Retry-After.
+        """
+        query = [*query, ("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", f"{seconds:.0f}")]
+        headers = {"Accept": "application/json", "User-Agent": "asperathos"}
+        try:
+            response = self._send("GET", path, query, headers, None, self._settings.connect, seconds + margin)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"the cluster does not answer: {_silence(error)}") from error
+        if response.status < 400:
+            return Watch(response.response)
+        try:
+            body = bytes(response.read() or b"")
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"the cluster does not answer: {_silence(error)}") from error
+        refusal = _refusal(response.status, body)
+        if response.status not in _RETRIED:
+            raise refusal
+        problem = f"the cluster cannot be watched now: HTTP {response.status}: {refusal.message}"
+        raise Overloaded(problem, _retry_after(response)) from refusal
+
+    def close(self) -> None:
+        """Let go of all idle connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.rest_client.close()
+
     def _request(
         self,
         method: str,
@@ -114,6 +174,21 @@ class KubernetesApi:
         body: Mapping[str, Any] | None,
         read: float,
     ) -> Any:
+        response = self._send(method, path, query, headers, body, min(self._settings.connect, read), read)
+        response.read()
+        return response
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        body: Mapping[str, Any] | None,
+        connect: float,
+        read: float,
+    ) -> Any:
+        """The response with its body still to be read."""
         api = self._connected()
         _, url, sent_headers, sent_body, _ = api.param_serialize(
             method,
@@ -123,14 +198,11 @@ class KubernetesApi:
             body=dict(body) if body is not None else None,
             auth_settings=["BearerToken"],
         )
-        timeout = (min(self._settings.connect, read), read)
         try:
-            response = api.call_api(method, url, sent_headers, sent_body, _request_timeout=timeout)
-            response.read()
+            return api.call_api(method, url, sent_headers, sent_body, _request_timeout=(connect, read))
         except client.ApiException as error:
             # The client reports broken connections and bad certificates so.
             raise urllib3.exceptions.HTTPError(str(error.reason or error)) from error
-        return response
 
     def _connected(self) -> Any:
         with self._lock:
@@ -157,6 +229,33 @@ class KubernetesApi:
         # Retries are made here, where they are bounded and told.
         configuration.retries = False
         return configuration
+
+
+class Overloaded(Unavailable):
+    """The server asks to be left alone for ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > _MOST_LINE:
+            raise ClusterError("the cluster sent an event that is too large")
+        yield from (line for line in lines if line.strip())
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise ClusterError("the cluster's watch sent something that is not JSON") from error
+    if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
+        raise ClusterError("the cluster's watch sent something that is no event")
+    return event
 
 
 def _refusal(status: int, body: bytes) -> ClusterError:
@@ -188,7 +287,7 @@ def _retry_after(response: Any) -> float:
         return 0.0
 
 
-def _silence(error: urllib3.exceptions.HTTPError) -> str:
+def _silence(error: Exception) -> str:
     """Why there is no answer, in few words."""
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.ReadTimeoutError):
         return "timed out"

@@ -1,7 +1,7 @@
 """The Cluster port on a Kubernetes API server.
 
-Listing goes through one short-lived cache for all threads: a namespace costs two requests a ``max_age``, however many
-submissions there are. A watch may take the cache's place without a change to the port.
+Jobs and pods are watched: a namespace costs two quiet connections, however many submissions there are and however often
+they are looked at. Events are listed through a short-lived cache.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
-from common.adapters.kubernetes_views import event_view, is_ending, job_view, node_view, submission_views
+from common.adapters.kubernetes_views import (
+    event_view,
+    is_ending,
+    is_suspended,
+    job_view,
+    node_view,
+    pod_view,
+    submission_view,
+)
+from common.adapters.kubernetes_watch import Follower, WatchSettings
 from common.clock import SystemClock
 from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
@@ -25,13 +34,26 @@ _SCALE_ATTEMPTS = 6
 _LOG_BYTES = 4 << 20
 _MOST_SILENCE = 5.0
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_ABSENCE_AGE = 0.5
+"""Seconds; that a submission has no Job is told only when a list not older than this says so."""
+_SUSPEND_SECONDS = 3.0
+"""How long the Job controller may take to notice that a Job is suspended."""
+_SUSPEND_POLL = 0.1
+
+
+class _Namespace:
+    """The mirrors of one namespace."""
+
+    def __init__(self, api: KubernetesApi, namespace: str, clock: Clock, settings: WatchSettings) -> None:
+        self.jobs = Follower(api, _jobs(namespace), job_view, clock, settings)
+        self.pods = Follower(api, _pods(namespace), pod_view, clock, settings)
 
 
 class KubernetesCluster:
     """Implements ports.Cluster. Threads may share it; it connects at its first call.
 
     ``kubeconfig``: a path; empty means in-cluster, then the default file. ``timeout`` bounds the server's silence in
-    one request, ``max_age`` is how old a view may be and ``events_age`` how old events; all in seconds.
+    one request, ``events_age`` is how old events may be; both in seconds.
     """
 
     def __init__(
@@ -39,23 +61,39 @@ class KubernetesCluster:
         kubeconfig: str = "",
         timeout: float = 5.0,
         *,
-        max_age: float = 0.5,
+        watching: WatchSettings | None = None,
         events_age: float = 2.0,
         clock: Clock | None = None,
     ) -> None:
-        clock = clock or SystemClock()
-        self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout), clock)
-        self._views = _Cache(self._list_views, clock, max_age)
-        self._events = _Cache(self._list_events, clock, events_age)
+        self._clock = clock or SystemClock()
+        self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout), self._clock)
+        self._watching = watching or WatchSettings()
+        self._lock = threading.Lock()
+        self._namespaces: dict[str, _Namespace] = {}
+        self._events = _Cache(self._list_events, self._clock, events_age)
+
+    def close(self) -> None:
+        """End the watches and let go of the connections."""
+        with self._lock:
+            namespaces = list(self._namespaces.values())
+            self._namespaces.clear()
+        for namespace in namespaces:
+            namespace.jobs.stop()
+            namespace.pods.stop()
+        self._api.close()
 
     def create_job(self, manifest: Mapping[str, Any]) -> bool:
-        return self._create("/apis/batch/v1", "jobs", manifest)
+        made = self._create("/apis/batch/v1", "jobs", manifest)
+        self._mirrors(manifest["metadata"]["namespace"]).jobs.wrote(made)
+        return made is not None
 
     def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        return self._create("/api/v1", "pods", manifest)
+        made = self._create("/api/v1", "pods", manifest)
+        self._mirrors(manifest["metadata"]["namespace"]).pods.wrote(made)
+        return made is not None
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
-        return self._create("/api/v1", "secrets", manifest)
+        return self._create("/api/v1", "secrets", manifest) is not None
 
     def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
         return self._create("/api/v1", "configmaps", manifest)
@@ -100,10 +138,39 @@ class KubernetesCluster:
                     raise
                 refusal = error
                 continue
-            finally:
-                self._views.invalidate(namespace)
+            self._mirrors(namespace).jobs.wrote(patched)
             return job_view(patched)
         raise refusal or ClusterError(f"Job {name} changes too often to be scaled", "Conflict")
+
+    def restart_job(self, namespace: str, name: str) -> JobView | None:
+        path = f"{_jobs(namespace)}/{quote(name)}"
+        try:
+            job = self._api.call("GET", path).json()
+            status = job.get("status") or {}
+            if is_ending(job) or job["metadata"].get("deletionTimestamp"):
+                return None
+            if job["spec"].get("suspend") or status.get("active") or status.get("terminating"):
+                return job_view(job)
+            size = job["spec"].get("parallelism")
+            patch = _suspend_patch(job)
+            self._api.call("PATCH", path, body=patch, content_type=MERGE_PATCH)
+            self._await_suspension(path)
+        except ClusterError as error:
+            if error.reason == "NotFound":
+                return None
+            if error.reason == "Conflict":
+                # It changes at this moment, so something happens without us.
+                return job_view(job)
+            raise
+        return self.scale_job(namespace, name, size)
+
+    def _await_suspension(self, path: str) -> None:
+        """Until the Job controller has noticed; else the resumption would undo what it has not seen."""
+        end = self._clock.monotonic() + _SUSPEND_SECONDS
+        while not is_suspended(self._api.call("GET", path).json()):
+            if self._clock.monotonic() >= end:
+                return
+            self._clock.sleep(_SUSPEND_POLL)
 
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         selector = f"{SUBMISSION_LABEL}={submission}"
@@ -111,7 +178,7 @@ class KubernetesCluster:
         for path in (_jobs(namespace), _pods(namespace), _secrets(namespace), _config_maps(namespace)):
             # A Job's own grace period means nothing: its pods get theirs when they are deleted below.
             deleted += self._delete_matching(path, selector, grace if path == _pods(namespace) else None)
-        self._views.invalidate(namespace)
+        self._deleted(namespace)
         return deleted
 
     def delete_job(self, namespace: str, name: str, grace: float | None = None) -> bool:
@@ -124,14 +191,22 @@ class KubernetesCluster:
             was_there = False
         if grace is not None:
             self._delete_matching(_pods(namespace), f"{_JOB_NAME_LABEL}={name}", grace)
-        self._views.invalidate(namespace)
+        self._deleted(namespace)
         return was_there
 
     def view(self, namespace: str, submission: str) -> SubmissionView:
-        return self.views(namespace).get(submission, SubmissionView())
+        mirrors = self._mirrors(namespace)
+        jobs = mirrors.jobs.current()
+        if not jobs.of(submission):
+            # Much follows from a Job's absence, so it is never concluded from an event that may be under way.
+            mirrors.jobs.confirm(_ABSENCE_AGE)
+        return submission_view(jobs.of(submission), mirrors.pods.current().of(submission))
 
     def views(self, namespace: str) -> dict[str, SubmissionView]:
-        return self._views.get(namespace)
+        mirrors = self._mirrors(namespace)
+        jobs, pods = mirrors.jobs.current(), mirrors.pods.current()
+        found = {*jobs.submissions(), *pods.submissions()}
+        return {id: submission_view(jobs.of(id), pods.of(id)) for id in found if id}
 
     def pod_log(self, namespace: str, pod: str, limit: int = 65536) -> str:
         lines = max(10, limit // 32)
@@ -163,28 +238,32 @@ class KubernetesCluster:
         query = [("tailLines", str(lines)), ("limitBytes", str(_LOG_BYTES))]
         return self._api.call("GET", f"{_pods(namespace)}/{quote(pod)}/log", query, accept="*/*").body
 
-    def _create(self, group: str, plural: str, manifest: Mapping[str, Any]) -> bool:
+    def _mirrors(self, namespace: str) -> _Namespace:
+        with self._lock:
+            if namespace not in self._namespaces:
+                self._namespaces[namespace] = _Namespace(self._api, namespace, self._clock, self._watching)
+            return self._namespaces[namespace]
+
+    def _deleted(self, namespace: str) -> None:
+        """A deletion's answer has no version, so the next view is read anew."""
+        mirrors = self._mirrors(namespace)
+        mirrors.jobs.wrote()
+        mirrors.pods.wrote()
+
+    def _create(self, group: str, plural: str, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The object made; None when one by that name is there already."""
         namespace = manifest["metadata"]["namespace"]
         try:
-            self._api.call("POST", f"{group}/namespaces/{quote(namespace)}/{plural}", body=manifest)
+            return self._api.call("POST", f"{group}/namespaces/{quote(namespace)}/{plural}", body=manifest).json()
         except ClusterError as error:
             if error.reason == "AlreadyExists":
-                return False
+                return None
             raise
-        finally:
-            self._views.invalidate(namespace)
-        return True
 
     def _delete_matching(self, path: str, selector: str, grace: float | None) -> int:
         query = [("labelSelector", selector)]
         answer = self._api.call("DELETE", path, query, body=_delete_options(grace)).json()
         return len(answer.get("items") or ())
-
-    def _list_views(self, namespace: str) -> dict[str, SubmissionView]:
-        query = [("labelSelector", SUBMISSION_LABEL)]
-        jobs = self._api.call("GET", _jobs(namespace), query).json()
-        pods = self._api.call("GET", _pods(namespace), query).json()
-        return submission_views(jobs.get("items") or (), pods.get("items") or ())
 
     def _list_events(self, namespace: str) -> list[ClusterEvent]:
         listed = self._api.call("GET", f"/api/v1/namespaces/{quote(namespace)}/events").json()
@@ -197,11 +276,10 @@ class _Entry(Generic[T]):
     value: T | None = None
     problem: AsperathosError | None = None
     until: float = 0.0
-    epoch: int = 0
 
 
 class _Cache(Generic[T]):
-    """One value per namespace, read anew when older than ``max_age`` seconds or invalidated; one reader at a time.
+    """One value per namespace, read anew when older than ``max_age`` seconds; one reader at a time.
 
     That the server does not answer is remembered too, for as long as it took to find out (at most a few seconds), so
     that not every thread waits for it anew.
@@ -224,16 +302,7 @@ class _Cache(Generic[T]):
             assert entry.value is not None
             return entry.value
 
-    def invalidate(self, namespace: str) -> None:
-        """What was read, or is being read now, may lack what was just written."""
-        entry = self._entry(namespace)
-        with self._lock:
-            entry.epoch += 1
-            entry.until = 0.0
-
     def _refresh(self, namespace: str, entry: _Entry[T]) -> None:
-        with self._lock:
-            epoch = entry.epoch
         began = self._clock.monotonic()
         age = self._max_age
         problem: AsperathosError | None = None
@@ -242,9 +311,8 @@ class _Cache(Generic[T]):
         except (Unavailable, ClusterError) as error:
             problem = error
             age = max(age, min(_MOST_SILENCE, self._clock.monotonic() - began))
-        with self._lock:
-            entry.problem = problem
-            entry.until = self._clock.monotonic() + age if entry.epoch == epoch else 0.0
+        entry.problem = problem
+        entry.until = self._clock.monotonic() + age
 
     def _entry(self, namespace: str) -> _Entry[T]:
         with self._lock:
@@ -287,3 +355,12 @@ def _scale_patch(job: Mapping[str, Any], replicas: int) -> dict[str, Any] | None
     if done:
         return None
     return {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "spec": change}
+
+
+def _suspend_patch(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The patch that suspends a Job whose indexes all wait, and cuts them off but for the first: not every version of
+    Kubernetes forgets the back-off of a suspended Job's indexes, but each forgets those that are cut off."""
+    spec: dict[str, Any] = {"suspend": True}
+    if not (job.get("status") or {}).get("completedIndexes"):
+        spec |= {"completions": 1, "parallelism": 1}
+    return {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "spec": spec}

@@ -36,22 +36,12 @@ def seconds(text: object) -> float | None:
         return None
 
 
-def submission_views(jobs: Iterable[Obj], pods: Iterable[Obj]) -> dict[str, SubmissionView]:
-    """Views by submission of all objects that carry our label."""
-    jobs_of: dict[str, list[JobView]] = {}
-    pods_of: dict[str, list[PodView]] = {}
-    for job in map(job_view, jobs):
-        jobs_of.setdefault(job.submission, []).append(job)
-    for pod in map(pod_view, pods):
-        pods_of.setdefault(pod.submission, []).append(pod)
-    return {
-        id: SubmissionView(
-            tuple(sorted(jobs_of.get(id, ()), key=lambda job: job.generation)),
-            tuple(sorted(pods_of.get(id, ()), key=lambda pod: (pod.generation, pod.index, pod.created_at, pod.name))),
-        )
-        for id in jobs_of.keys() | pods_of.keys()
-        if id
-    }
+def submission_view(jobs: Iterable[JobView], pods: Iterable[PodView]) -> SubmissionView:
+    """A submission's objects in their order."""
+    return SubmissionView(
+        tuple(sorted(jobs, key=lambda job: job.generation)),
+        tuple(sorted(pods, key=lambda pod: (pod.generation, pod.index, pod.created_at, pod.name))),
+    )
 
 
 def job_view(job: Obj) -> JobView:
@@ -81,6 +71,11 @@ def is_ending(job: Obj) -> bool:
     """Whether a Job has ended or is bound to end: no change of its size has an effect any more."""
     status = job.get("status") or {}
     return any(_true_condition(status, kind) for kind in ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet"))
+
+
+def is_suspended(job: Obj) -> bool:
+    """Whether the Job controller has noticed that the Job is suspended."""
+    return _true_condition(job.get("status") or {}, "Suspended") is not None
 
 
 def pod_view(pod: Obj) -> PodView:

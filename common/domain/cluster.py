@@ -9,6 +9,8 @@ GENERATION_LABEL = "asperathos.io/generation"
 ROLE_LABEL = "asperathos.io/role"
 WORKER_ROLE = "worker"
 QUEUE_ROLE = "queue"
+RELEASED = 143
+"""Exit code of a worker that was told to go."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,21 @@ class PodView:
     def ended(self) -> bool:
         """Whether it will not run again."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to go and has not ended yet."""
+        return self.deleting and not self.ended
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it failed by itself: not taken away by the cluster, not told to go."""
+        return self.phase == "Failed" and not self.disrupted and not self.deleting and self.exit_code != RELEASED
+
+    @property
+    def taken_away(self) -> bool:
+        """Whether it failed because somebody or the cluster ended it."""
+        return self.phase == "Failed" and not self.crashed
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""What every Cluster does: the fake, the embedded cluster, and the one TEST_KUBECONFIG names.
+"""What every Cluster does: the fake, the embedded cluster, and the one TEST_KUBECONFIG names (``make test-cluster``).
 
-Pods run shell commands, which the fake only plays; so each behaviour is asked for by a script it knows.
+Pods run shell commands, which the fake only plays; so each behaviour is asked for by a script it knows. On servers
+everything happens in a namespace of its own, which is removed at the end; one that a killed run left behind is removed
+by the next run, by its label.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +18,10 @@ from typing import Any
 
 import pytest
 
+from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
 from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.kubernetes_views import seconds
+from common.clock import SystemClock
 from common.domain.cluster import JobView, PodView, SubmissionView
 from common.domain.errors import ClusterError, Unavailable
 from common.domain.submission import Submission, SubmissionSpec
@@ -24,12 +30,14 @@ from manager import manifests
 from manager.manifests import ManifestSettings
 from manager.runner_archive import RunnerArchive
 from tests.fakes.clock import FakeClock
-from tests.fakes.cluster import FakeCluster
+from tests.fakes.cluster import FakeCluster, FakePod
 from tests.support.local_cluster import LocalClusterProcess
 
 WAITS = "trap 'exit 143' TERM; while true; do sleep 0.05; done"
 ENDS = "echo hello; exit 0"
 FAILS = "echo no >&2; exit 3"
+QUITS = "trap 'exit 0' TERM; while true; do sleep 0.05; done"
+SECOND_ENDS = f'if [ "$JOB_COMPLETION_INDEX" = 1 ]; then exit 0; fi; {WAITS}'
 STUBBORN = "trap '' TERM; while true; do sleep 0.05; done"
 
 
@@ -37,6 +45,8 @@ class Backend:
     """A cluster, and how to let time pass on it."""
 
     within = 20.0
+    backoff = 0.3
+    """The first back-off of an index, in seconds."""
 
     def __init__(self, cluster: Cluster, namespace: str = "default") -> None:
         self.cluster = cluster
@@ -45,12 +55,65 @@ class Backend:
     def tick(self) -> None:
         time.sleep(0.03)
 
+    def delete_pod(self, pod: PodView) -> None:
+        """As a user does."""
+        raise NotImplementedError
+
+    def evict_pod(self, pod: PodView) -> None:
+        """As a node's drain does."""
+        raise NotImplementedError
+
     def close(self) -> None:
-        pass
+        """Remove everything."""
+
+
+class Served(Backend):
+    """An API server, in a namespace of its own."""
+
+    LABEL = "asperathos.io/test"
+
+    def __init__(self, kubeconfig: str) -> None:
+        super().__init__(KubernetesCluster(kubeconfig), f"asperathos-test-{uuid.uuid4().hex[:6]}")
+        self.api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, budget=20.0, attempts=5), SystemClock())
+        self._remove_leftovers()
+        metadata = {"name": self.namespace, "labels": {self.LABEL: "contract"}}
+        self.api.call(
+            "POST", "/api/v1/namespaces", body={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        )
+
+    def delete_pod(self, pod: PodView) -> None:
+        self.api.call("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{pod.name}")
+
+    def evict_pod(self, pod: PodView) -> None:
+        metadata = {"name": pod.name, "namespace": self.namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        self.api.call("POST", f"/api/v1/namespaces/{self.namespace}/pods/{pod.name}/eviction", body=eviction)
+
+    def close(self) -> None:
+        self.cluster.close()  # type: ignore[attr-defined]
+        self._remove(self.namespace)
+        self.api.close()
+
+    def _remove(self, namespace: str) -> None:
+        try:
+            self.api.call("DELETE", f"/api/v1/namespaces/{namespace}")
+        except ClusterError as error:
+            # Somebody else's run may be removing it, too.
+            if error.reason not in ("NotFound", "Conflict"):
+                raise
+
+    def _remove_leftovers(self) -> None:
+        query = [("labelSelector", f"{self.LABEL}=contract")]
+        for namespace in self.api.call("GET", "/api/v1/namespaces", query).json()["items"]:
+            made_at = seconds(namespace["metadata"]["creationTimestamp"]) or 0.0
+            if time.time() - made_at > 3600.0:
+                self._remove(namespace["metadata"]["name"])
 
 
 class Played(Backend):
     """The fake: its pods do what their script says."""
+
+    backoff = 10.0
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -60,11 +123,22 @@ class Played(Backend):
     def tick(self) -> None:
         self.clock.advance(0.5)
         for pod in self.fake.running():
-            script = pod.manifest["spec"]["containers"][0]["command"][-1]
-            if script == ENDS:
+            script = self._script(pod)
+            if script == ENDS or (script == SECOND_ENDS and pod.index == 1):
                 self.fake.finish(pod, 0, log="hello\n")
             elif script == FAILS:
                 self.fake.finish(pod, 3, log="no\n")
+
+    def delete_pod(self, pod: PodView) -> None:
+        there = self.fake.pods[pod.namespace, pod.name]
+        self.fake.delete_pod(there, 0 if self._script(there) == QUITS else 143)
+
+    def evict_pod(self, pod: PodView) -> None:
+        self.fake.evict(self.fake.pods[pod.namespace, pod.name])
+
+    @staticmethod
+    def _script(pod: FakePod) -> str:
+        return str(pod.manifest["spec"]["containers"][0]["command"][-1])
 
 
 @pytest.fixture(scope="module")
@@ -76,23 +150,31 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterP
     process.stop()
 
 
-def connected(kubeconfig: str) -> KubernetesCluster:
-    return KubernetesCluster(kubeconfig, max_age=0.05)
+@pytest.fixture(scope="module")
+def embedded_backend(embedded: LocalClusterProcess) -> Iterator[Served]:
+    backend = Served(str(embedded.kubeconfig))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def named_backend() -> Iterator[Served]:
+    kubeconfig = os.environ.get("TEST_KUBECONFIG", "")
+    if not kubeconfig:
+        pytest.skip("TEST_KUBECONFIG names no cluster")
+    backend = Served(kubeconfig)
+    backend.within, backend.backoff = 180.0, 10.0
+    yield backend
+    backend.close()
 
 
 @pytest.fixture(params=["fake", "localcluster", "kubernetes"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "fake":
         return Played()
-    if request.param == "localcluster":
-        embedded: LocalClusterProcess = request.getfixturevalue("embedded")
-        return Backend(connected(str(embedded.kubeconfig)))
-    kubeconfig = os.environ.get("TEST_KUBECONFIG", "")
-    if not kubeconfig:
-        pytest.skip("TEST_KUBECONFIG names no cluster")
-    real = Backend(connected(kubeconfig), os.environ.get("TEST_NAMESPACE", "default"))
-    real.within = 180.0
-    return real
+    name = "embedded_backend" if request.param == "localcluster" else "named_backend"
+    served: Served = request.getfixturevalue(name)
+    return served
 
 
 class Case:
@@ -214,8 +296,85 @@ def test_a_failed_index_comes_back_and_the_failure_is_seen(case: Case) -> None:
     assert case.job().ended == ""
 
 
+def test_an_index_that_was_done_and_cut_off_runs_again_when_raised(case: Case) -> None:
+    name = case.start(SECOND_ENDS, 3)
+    case.until(lambda: case.indexes() == [0, 2] and case.job().succeeded == 1)
+    first_end = next(pod.name for pod in case.view().workers() if pod.index == 1)
+    assert case.cluster.scale_job(case.backend.namespace, name, 1) is not None
+    case.until(lambda: case.indexes() == [0] and case.job().succeeded == 0)
+    assert case.cluster.scale_job(case.backend.namespace, name, 2) is not None
+    case.until(lambda: case.job().succeeded == 1)
+    ended = {pod.name for pod in case.view().workers() if pod.phase == "Succeeded"}
+    assert ended - {first_end}, "index 1 ran a second time"
+    assert (case.indexes(), case.job().ended) == ([0], "")
+
+
+def test_a_deleted_pod_comes_back_after_its_back_off_and_others_do_not_wait(case: Case) -> None:
+    name = case.start(WAITS, 3)
+    case.until(lambda: case.indexes() == [0, 1, 2])
+    pods = case.running()
+    case.backend.delete_pod(pods[1])
+    case.until(lambda: case.indexes() == [0, 2])
+    assert case.cluster.scale_job(case.backend.namespace, name, 5) is not None
+    case.until(lambda: {0, 2, 3, 4} <= set(case.indexes()))
+    case.until(lambda: case.indexes() == [0, 1, 2, 3, 4])
+    assert {pods[0].name, pods[2].name} <= {pod.name for pod in case.running()}
+    assert pods[1].name not in {pod.name for pod in case.running()}
+    assert (case.job().failed, case.job().ended) == (0, ""), "a worker that was told to go has not failed"
+
+
+def test_a_deleted_pod_that_ends_well_is_not_replaced(case: Case) -> None:
+    case.start(QUITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    case.backend.delete_pod(case.running()[1])
+    case.until(lambda: case.job().succeeded == 1)
+    assert (case.indexes(), case.job().ended) == ([0], "")
+
+
+def test_an_evicted_pod_is_replaced_and_has_not_failed(case: Case) -> None:
+    case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    evicted = case.running()[0]
+    case.backend.evict_pod(evicted)
+    case.until(lambda: evicted.name not in {pod.name for pod in case.running()})
+    case.until(lambda: case.indexes() == [0, 1])
+    assert (case.job().failed, case.job().ended) == (0, "")
+
+
+def test_a_restart_brings_back_at_once_what_waits(case: Case) -> None:
+    name = case.start(WAITS, 3)
+    case.until(lambda: case.indexes() == [0, 1, 2])
+    untouched = case.cluster.restart_job(case.backend.namespace, name)
+    assert untouched is not None
+    assert (untouched.requested, case.indexes()) == (3, [0, 1, 2]), "a Job that has pods is left as it is"
+    for round in range(2):
+        gone = {pod.name for pod in case.running()}
+        for pod in case.running():
+            case.backend.delete_pod(pod)
+        case.until(lambda: not [pod for pod in case.view().workers() if not pod.ended])
+        restarted = case.cluster.restart_job(case.backend.namespace, name)
+        assert restarted is not None
+        assert restarted.requested == 3
+        case.until(lambda: case.indexes() == [0, 1, 2])
+        assert not gone & {pod.name for pod in case.running()}, round
+    assert (case.job().failed, case.job().ended, case.job().parallelism) == (0, "", 3)
+
+
+def test_the_next_generation_stands_beside_the_one_that_ended(case: Case) -> None:
+    case.start(ENDS, 1)
+    case.until(lambda: case.job().ended == "Complete")
+    second = manifests.worker_job(case.submission(WAITS), 2, 1, case.settings)
+    assert case.cluster.create_job(second)
+    case.until(lambda: case.running())
+    view = case.view()
+    assert [job.generation for job in view.jobs] == [1, 2]
+    assert [pod.generation for pod in case.running()] == [2]
+    assert case.cluster.restart_job(case.backend.namespace, f"{case.id}-g1") is None
+
+
 def test_a_missing_job_is_not_scaled_nor_deleted(case: Case) -> None:
     assert case.cluster.scale_job(case.backend.namespace, f"{case.id}-g1", 2) is None
+    assert case.cluster.restart_job(case.backend.namespace, f"{case.id}-g1") is None
     assert not case.cluster.delete_job(case.backend.namespace, f"{case.id}-g1")
     assert case.cluster.delete_submission(case.backend.namespace, case.id) == 0
     assert case.cluster.pod_log(case.backend.namespace, f"{case.id}-g1-0-none") == ""
@@ -436,6 +595,66 @@ def test_unschedulable_pods_say_so(server: Case) -> None:
     (pod,) = server.view().workers()
     assert pod.pending
     assert pod.message
+
+
+def test_scaling_at_the_same_time_loses_to_nobody(server: Case) -> None:
+    name = server.start(WAITS, 1)
+    sizes = (2, 3, 4, 2)
+    seen: list[int] = []
+
+    def scale(size: int) -> None:
+        scaled = server.cluster.scale_job(server.backend.namespace, name, size)
+        assert scaled is not None
+        seen.append(scaled.requested)
+
+    threads = [threading.Thread(target=scale, args=(size,)) for size in sizes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == sorted(sizes)
+    server.until(lambda: server.job().requested in sizes)
+
+
+def test_what_was_just_written_is_seen(server: Case) -> None:
+    name = server.start(WAITS, 0)
+    for size in (1, 2, 1, 3):
+        assert server.cluster.scale_job(server.backend.namespace, name, size) is not None
+        assert server.job().requested == size
+    assert server.cluster.delete_job(server.backend.namespace, name, grace=0)
+    left = server.view().job(1)
+    assert left is None or left.deleting
+
+
+def test_an_image_that_cannot_be_had_says_so_soon(server: Case) -> None:
+    if isinstance(server.backend, Served) and server.backend.backoff < 1.0:
+        pytest.skip("localcluster pulls no images")
+    began = time.monotonic()
+    server.start(WAITS, 1, image="registry.invalid/asperathos/none:1")
+    reasons = {"ErrImagePull", "ImagePullBackOff"}
+    server.until(lambda: any(pod.reason in reasons for pod in server.view().workers()))
+    assert time.monotonic() - began < 15.0
+
+
+def test_a_refused_creation_is_forbidden(server: Case) -> None:
+    """The admission of every API server refuses what is made in a namespace that is going."""
+    assert isinstance(server.backend, Served)
+    api, name = server.backend.api, f"{server.backend.namespace}-x"
+    metadata = {"name": name, "labels": {Served.LABEL: "contract"}}
+    api.call("POST", "/api/v1/namespaces", body={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    held = manifests.worker_job(server.submission(WAITS), 1, 0, ManifestSettings(namespace=name))
+    held["metadata"]["finalizers"] = ["asperathos.io/test"]
+    server.cluster.create_job(held)
+    try:
+        api.call("DELETE", f"/api/v1/namespaces/{name}")
+        with pytest.raises(ClusterError, match="terminated") as refused:
+            server.cluster.create_job(
+                manifests.worker_job(server.submission(WAITS), 2, 1, ManifestSettings(namespace=name))
+            )
+        assert refused.value.reason == "Forbidden"
+    finally:
+        path = f"/apis/batch/v1/namespaces/{name}/jobs/{server.id}-g1"
+        api.call("PATCH", path, body={"metadata": {"finalizers": None}}, content_type="application/merge-patch+json")
 
 
 def test_no_server_is_unavailable_within_bounds(tmp_path: Any, free_port: int) -> None:

@@ -167,6 +167,18 @@ class FakeCluster:
         self._reconcile()
         return self._job_view(job)
 
+    def restart_job(self, namespace: str, name: str) -> JobView | None:
+        self._enter("restart_job")
+        self._reconcile()
+        job = self.jobs.get((namespace, name))
+        if job is None or job.ended:
+            return None
+        pods = [pod for pod in self.pods.values() if pod.namespace == namespace and pod.job == name and not pod.over]
+        if not job.suspended and not pods:
+            job.waits.clear()
+            self._reconcile()
+        return self._job_view(job)
+
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         self._enter("delete_submission")
         jobs = [job for job in self.jobs.values() if self._is_of(job.namespace, job.labels, namespace, submission)]
@@ -262,6 +274,11 @@ class FakeCluster:
             self._account(pod)
             self.pods.pop((pod.namespace, pod.name), None)
         self._reconcile()
+
+    def delete_pod(self, pod: FakePod, exit_code: int = 143) -> None:
+        """Somebody deletes it, and its container ends so on SIGTERM."""
+        pod.deleting = True
+        self.finish(pod, exit_code)
 
     def evict(self, pod: FakePod, exit_code: int = 143) -> None:
         """The cluster takes it away: a disruption."""

@@ -171,35 +171,6 @@ def test_a_job_that_always_changes_is_an_error_in_the_end(script: Script, cluste
     assert refused.value.reason == "Conflict"
 
 
-def test_listing_costs_two_requests_however_many_ask(script: Script, cluster: KubernetesCluster) -> None:
-    script.will((200, {"items": []}))
-    for number in range(50):
-        cluster.view("default", f"kj-{number}")
-    assert len(script.seen) == 2
-    CLOCK.advance(0.6)
-    cluster.views("default")
-    assert len(script.seen) == 4
-
-
-def test_what_was_just_written_is_read_anew(script: Script, cluster: KubernetesCluster) -> None:
-    script.will((200, {"items": []}))
-    cluster.views("default")
-    cluster.delete_job("default", "x")
-    cluster.views("default")
-    assert [method for method, _, _ in script.seen] == ["GET", "GET", "DELETE", "GET", "GET"]
-
-
-def test_an_outage_is_remembered_for_a_moment(script: Script, cluster: KubernetesCluster) -> None:
-    script.will(status(500, "InternalError"))
-    for _ in range(10):
-        with pytest.raises(Unavailable):
-            cluster.views("default")
-    assert len(script.seen) == 3
-    script.will((200, {"items": []}))
-    CLOCK.advance(6)
-    assert cluster.views("default") == {}
-
-
 def test_something_else_than_kubernetes_is_an_error(script: Script, cluster: KubernetesCluster) -> None:
     script.will((200, b"<html>welcome</html>"))
     with pytest.raises(ClusterError, match="not JSON"):

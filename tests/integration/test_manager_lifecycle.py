@@ -50,7 +50,7 @@ class Manager:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.service = self._built()
-        self.cluster = KubernetesCluster(settings.kubeconfig, max_age=0.05)
+        self.cluster = KubernetesCluster(settings.kubeconfig)
 
     def _built(self) -> Service:
         service = build(self.settings, Roles(api=True, loop=True))
@@ -66,6 +66,10 @@ class Manager:
     def stop(self) -> None:
         assert self.service.loop is not None
         self.service.loop.stop(10.0)
+
+    def close(self) -> None:
+        self.stop()
+        self.cluster.close()
 
     def submit(self, **document: Any) -> str:
         answer = self.client.post("/submissions", json=document)
@@ -100,7 +104,7 @@ def manager(embedded: LocalClusterProcess, own_redis: RedisProcess, free_port: i
         )
     )
     yield manager
-    manager.stop()
+    manager.close()
 
 
 def test_a_batch_runs_to_its_end_with_one_result_per_item(manager: Manager, eventually: Eventually) -> None:

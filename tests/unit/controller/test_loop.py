@@ -141,7 +141,7 @@ def stage() -> Stage:
 def test_up_is_patched_at_once_and_told(stage: Stage) -> None:
     stage.begin(2)
     stage.want(5)
-    assert stage.step() == pytest.approx(5.0)
+    assert stage.step() == pytest.approx(2.0)
     assert stage.parallelism == 5
     assert stage.record.requested == 5
     assert stage.record.peak == 5
@@ -315,6 +315,66 @@ def test_indexes_in_back_off_are_made_up_for_and_removed_later(stage: Stage) -> 
     for _ in range(6):
         stage.next_decision(requested=stage.parallelism)
     assert stage.parallelism == 3
+
+
+def test_all_pods_taken_away_restart_the_job_at_once(stage: Stage) -> None:
+    stage.begin(3)
+    stage.want(3)
+    stage.step()
+    stage.clock.advance(10.0)
+    for _ in range(3):
+        for pod in stage.cluster.running(ID):
+            stage.cluster.delete_pod(pod)
+        assert stage.cluster.running(ID) == []
+        lost_at = stage.clock.now()
+        for _ in range(9):
+            stage.clock.advance(1.0)
+            if not stage.cluster.running(ID):
+                stage.observe(lost_at=lost_at)
+            else:
+                stage.observe()
+            stage.step()
+        assert [pod.index for pod in stage.cluster.running(ID)] == [0, 1, 2]
+    assert stage.parallelism == 3
+    restarts = [message for message in stage.events() if "suspended and resumed" in message]
+    assert len(restarts) == 3
+
+
+def test_a_job_that_ended_is_not_restarted(stage: Stage) -> None:
+    stage.begin(1)
+    stage.want(1)
+    stage.step()
+    stage.clock.advance(10.0)
+    stage.cluster.finish(stage.cluster.running(ID)[0], exit_code=0)
+    for _ in range(4):
+        stage.clock.advance(1.0)
+        stage.observe(requested=1, observed=0, lost_at=5.0)
+        stage.step()
+    assert stage.record.job_ended
+
+
+def test_a_refused_restart_is_told_and_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.begin(1)
+    stage.want(1)
+    stage.step()
+    stage.clock.advance(10.0)
+    stage.cluster.delete_pod(stage.cluster.running(ID)[0])
+
+    def refuse(namespace: str, name: str) -> None:
+        raise ClusterError("jobs is forbidden", "Forbidden")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.cluster, "restart_job", refuse)
+        for _ in range(4):
+            stage.clock.advance(1.0)
+            stage.observe(observed=0, lost_at=5.0)
+            stage.step()
+    assert "jobs is forbidden" in stage.events()[-1]
+    for _ in range(3):
+        stage.clock.advance(1.0)
+        stage.observe(observed=0, lost_at=5.0)
+        stage.step()
+    assert stage.cluster.running(ID)
 
 
 def test_a_job_scaled_by_somebody_else_is_brought_back(stage: Stage) -> None:

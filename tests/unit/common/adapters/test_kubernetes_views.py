@@ -13,7 +13,7 @@ from common.adapters.kubernetes_views import (
     node_view,
     pod_view,
     seconds,
-    submission_views,
+    submission_view,
 )
 
 LABELS = {"asperathos.io/submission": "kj-1", "asperathos.io/generation": "2", "asperathos.io/role": "worker"}
@@ -133,15 +133,13 @@ def test_a_job_bound_to_end_is_ending(kind: str) -> None:
     assert not is_ending(job({"conditions": [{"type": kind, "status": "False"}]}))
 
 
-def test_views_are_by_submission_and_in_order() -> None:
+def test_a_submissions_objects_are_in_order() -> None:
     def named(name: str, index: str) -> dict[str, Any]:
         return pod({}, name=name, annotations={"batch.kubernetes.io/job-completion-index": index})
 
-    stranger = {"metadata": {"name": "other", "labels": {}}}
-    views = submission_views([job({}), stranger], [named("b", "10"), named("a", "2"), stranger])
-    assert list(views) == ["kj-1"]
-    assert [seen.index for seen in views["kj-1"].pods] == [2, 10]
-    assert views["kj-1"].job(2) is not None
+    view = submission_view([job_view(job({}))], [pod_view(named("b", "10")), pod_view(named("a", "2"))])
+    assert [seen.index for seen in view.pods] == [2, 10]
+    assert view.job(2) is not None
 
 
 def test_a_node_and_its_gpus() -> None:
