@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint check lock clean venv venv-dev
+.PHONY: help demo test test-compose lint check lock clean venv venv-dev
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ demo: venv  ## finish real work by a deadline on this machine: no Docker, no roo
 
 test: venv-dev  ## the whole test suite
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-compose: venv-dev  ## docker-compose.yml on a Docker engine of its own: root, dockerd, compose v2, mmdebstrap; minutes
+	@ASPERATHOS_TEST_COMPOSE=1 $(BIN)/python -m pytest -q tests/integration/test_compose.py $(PYTEST_FLAGS)
 
 lint: venv-dev  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .
