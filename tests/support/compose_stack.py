@@ -26,6 +26,8 @@ PACKAGES = "python3,python3-venv,redis-server,ca-certificates"
 BASE, REDIS = "python:3.12-slim", "redis:7-bookworm"
 REDIS_STAND_IN = f"FROM {BASE}\nRUN mkdir /data && chown 999:999 /data\nVOLUME /data\n"
 _DOCKER = "/usr/bin/docker"
+_ONE_BY_ONE = {"COMPOSE_PARALLEL_LIMIT": "1"}
+"""The classic builder shares layers between services only when they are built in turn."""
 
 
 class CannotRun(Exception):
@@ -113,7 +115,7 @@ class ComposeStack:
     def _run(
         self, command: list[str], check: bool, timeout: float = 300, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "DOCKER_HOST": self._host(), "DOCKER_BUILDKIT": "0", "COLUMNS": "120"}
+        environment = {**os.environ, "DOCKER_HOST": self._host(), "DOCKER_BUILDKIT": "0", **_ONE_BY_ONE}
         ran = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, env=environment, check=False, **options
         )
