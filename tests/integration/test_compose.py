@@ -103,7 +103,8 @@ def test_images_have_no_compiler_and_only_their_service_writes(stack: ComposeSta
 
 
 def test_everything_comes_back_after_a_crash(stack: ComposeStack, tmp_path: Path) -> None:
-    document = {"run": "sleep 1; echo {item}", "workload": [str(n) for n in range(12)], "deadline": "3m"}
+    run = "sh -c 'sleep 1; echo $ASPERATHOS_ITEM'"
+    document = {"run": run, "workload": [str(n) for n in range(12)], "deadline": "3m"}
     (tmp_path / "job.yaml").write_text(json.dumps({**document, "lease": 10, "replicas": {"min": 2, "max": 3}}))
     id = submit(stack, tmp_path / "job.yaml")
     end = time.monotonic() + 60
