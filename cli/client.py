@@ -74,6 +74,11 @@ class ManagerClient:
         """The cluster's nodes."""
         return self._json("GET", "/nodes")
 
+    def cluster_check(self) -> dict[str, Any]:
+        """What the cluster has and lacks: ok, and findings with service, name, ok, message."""
+        answer: dict[str, Any] = self._json("GET", "/cluster/check")
+        return answer
+
     def _json(self, method: str, path: str, **arguments: Any) -> Any:
         response = self._call(method, path, **arguments)
         try:

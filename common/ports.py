@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from asperathos_worker.queue.api import ServiceQueue
 from pydantic import BaseModel
 
+from common.domain.access import Access
 from common.domain.cluster import ClusterEvent, JobView, NodeView, SubmissionView
 from common.domain.metrics import Measurement, Point
 from common.domain.queues import QueueAddress
@@ -198,3 +199,9 @@ class Cluster(Protocol):
 
     def version(self) -> str:
         """The server's version, to see whether it answers."""
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether the namespace is there."""
+
+    def allowed(self, namespace: str, access: Access) -> bool:
+        """Whether we may do that in the namespace ('' for what belongs to none)."""

@@ -7,9 +7,11 @@ from common.adapters.redis_history import RedisJournal
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
+from common.cluster_check import check_cluster
 from common.domain.errors import Unavailable
 from common.domain.events import OBSERVATION_RECORDS
 from common.domain.progress import Observation
+from common.http.cluster_route import register_cluster_check
 from common.http.server import Service
 from controller.api import register
 from controller.lawbook import LawBook, read_laws
@@ -26,6 +28,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     records = RedisRecords(foundation.redis, RECORDS, Scaling, active=lambda record: record.active)
     caps = RedisRecords(foundation.redis, CAPS, Cap)
     journal = RedisJournal(foundation.redis)
+    cluster = KubernetesCluster(settings.kubeconfig, settings.cluster_timeout)
     loop = None
     if roles.loop:
         world = World(
@@ -34,7 +37,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             observations=RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation),
             journal=journal,
             queues=RedisQueues(foundation.redis),
-            cluster=KubernetesCluster(settings.kubeconfig, settings.cluster_timeout),
+            cluster=cluster,
             clock=foundation.clock,
             laws=laws,
         )
@@ -46,6 +49,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             records, caps, journal, foundation.wakeups, foundation.clock, laws, settings.scaling_keep
         )
         register(app, service, settings.service_token.get_secret_value())
+        register_cluster_check(app, lambda: check_cluster(cluster, settings.namespace, SERVICE))
     return Service(app, loop)
 
 

@@ -13,11 +13,13 @@ from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
+from common.domain.access import ClusterReport
 from common.domain.events import OBSERVATION_RECORDS
 from common.domain.pods import IMAGE_USER
 from common.domain.progress import Observation
 from common.domain.submission import Submission
 from common.http.client import ServiceClient
+from common.http.cluster_route import CLUSTER_CHECK, register_cluster_check
 from common.http.server import Service
 from common.logging import get_logger
 from common.loop import Loop
@@ -25,6 +27,7 @@ from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
+from manager.clustercheck import ClusterCheck
 from manager.item_api import register_items
 from manager.item_desk import DeskRules, ItemDesk
 from manager.item_tokens import ItemTokens, shared_secret
@@ -46,6 +49,8 @@ SUBMISSION_RECORDS = "submission"
 """Kind of the records that hold the submissions."""
 _LOOP_TIMEOUT = 2.0
 """Seconds another service gets to answer the loop: a step must stay short, and it is tried again."""
+_CHECK_TIMEOUT = 15.0
+"""Seconds another service gets to look at its cluster: longer than it waits for a server that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,16 @@ class _MonitorsReports:
 
     def detailed(self, id: str) -> Any:
         return self.client.get_json(f"/monitoring/{id}/report/detailed")
+
+
+@dataclass(frozen=True)
+class _ClusterColleague:
+    """Implements clustercheck.Colleague."""
+
+    client: ServiceClient
+
+    def cluster_report(self) -> ClusterReport:
+        return self.client.get(CLUSTER_CHECK, ClusterReport)
 
 
 def build(settings: Settings, roles: Roles) -> Service:
@@ -84,6 +99,12 @@ def build(settings: Settings, roles: Roles) -> Service:
         reports = Reports(stores, service, monitor, settings.namespace)
         register(app, service, reports, settings.max_item, settings.cors_origin)
         register_items(app, _item_desk(foundation, settings, service), _item_tokens(settings, stores))
+        colleagues = {
+            name: _ClusterColleague(ServiceClient(url, token, timeout=_CHECK_TIMEOUT, retries=0))
+            for name, url in (("controller", settings.controller_url), ("monitor", settings.monitor_url))
+        }
+        check = ClusterCheck(stores.cluster, settings.namespace, colleagues)
+        register_cluster_check(app, check.report)
     return Service(app, loop)
 
 

@@ -7,8 +7,10 @@ from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
+from common.cluster_check import check_cluster
 from common.domain.events import OBSERVATION_RECORDS
 from common.domain.progress import Observation
+from common.http.cluster_route import register_cluster_check
 from common.http.server import Service
 from monitor.api import register
 from monitor.loop import MonitorLoop, World
@@ -25,6 +27,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     records = RedisRecords(foundation.redis, MONITORING_RECORDS, Monitoring, active=lambda kept: kept.active)
     metrics = RedisMetrics(foundation.redis)
     observations = RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation)
+    cluster = KubernetesCluster(settings.kubeconfig)
     loop = None
     if roles.loop:
         world = World(
@@ -33,7 +36,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             metrics=metrics,
             decisions=RedisJournal(foundation.redis),
             queues=RedisQueues(foundation.redis),
-            cluster=KubernetesCluster(settings.kubeconfig),
+            cluster=cluster,
             clock=foundation.clock,
             monitors=monitors,
         )
@@ -42,4 +45,5 @@ def build(settings: Settings, roles: Roles) -> Service:
     if roles.api:
         service = MonitorService(records, observations, metrics, foundation.wakeups, foundation.clock, monitors)
         register(app, service, settings.service_token.get_secret_value())
+        register_cluster_check(app, lambda: check_cluster(cluster, settings.namespace, SERVICE))
     return Service(app, loop)

@@ -24,6 +24,7 @@ from common.adapters.kubernetes_views import (
 )
 from common.adapters.kubernetes_watch import Follower, WatchSettings
 from common.clock import SystemClock
+from common.domain.access import Access
 from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
 from common.ports import Clock
@@ -33,6 +34,7 @@ MERGE_PATCH = "application/merge-patch+json"
 _SCALE_ATTEMPTS = 6
 _LOG_BYTES = 4 << 20
 _MOST_SILENCE = 5.0
+_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 _ABSENCE_AGE = 0.5
 """Seconds; that a submission has no Job is told only when a list not older than this says so."""
@@ -96,7 +98,7 @@ class KubernetesCluster:
         return self._create("/api/v1", "secrets", manifest) is not None
 
     def create_config_map(self, manifest: Mapping[str, Any]) -> bool:
-        return self._create("/api/v1", "configmaps", manifest)
+        return self._create("/api/v1", "configmaps", manifest) is not None
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         try:
@@ -234,6 +236,19 @@ class KubernetesCluster:
     def version(self) -> str:
         return str(self._api.call("GET", "/version").json().get("gitVersion", ""))
 
+    def has_namespace(self, namespace: str) -> bool:
+        try:
+            self._api.call("GET", f"/api/v1/namespaces/{quote(namespace)}")
+        except ClusterError as error:
+            if error.reason == "NotFound":
+                return False
+            raise
+        return True
+
+    def allowed(self, namespace: str, access: Access) -> bool:
+        review = self._api.call("POST", _ACCESS_REVIEWS, body=_access_review(namespace, access)).json()
+        return bool((review.get("status") or {}).get("allowed"))
+
     def _log_tail(self, namespace: str, pod: str, lines: int) -> bytes:
         query = [("tailLines", str(lines)), ("limitBytes", str(_LOG_BYTES))]
         return self._api.call("GET", f"{_pods(namespace)}/{quote(pod)}/log", query, accept="*/*").body
@@ -333,6 +348,21 @@ def _config_maps(namespace: str) -> str:
 
 def _secrets(namespace: str) -> str:
     return f"/api/v1/namespaces/{quote(namespace)}/secrets"
+
+
+def _access_review(namespace: str, access: Access) -> dict[str, Any]:
+    attributes = {
+        "namespace": namespace,
+        "verb": access.verb,
+        "group": access.group,
+        "resource": access.resource,
+        "subresource": access.subresource,
+    }
+    return {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
+    }
 
 
 def _delete_options(grace: float | None) -> dict[str, Any]:

@@ -104,3 +104,11 @@ def test_relative_paths_count_from_the_documents_directory(stack: StackProcess, 
 def test_nodes_are_listed(stack: StackProcess) -> None:
     assert json.loads(stack.cli("nodes", "--json").stdout)["nodes"]
     assert "cpu" in stack.cli("nodes").stdout
+
+
+def test_the_cluster_is_checked(stack: StackProcess) -> None:
+    answer = stack.cli("cluster", "check")
+    assert answer.stdout.splitlines()[-1] == "nothing is missing"
+    report = json.loads(stack.cli("cluster", "check", "--json").stdout)
+    assert report["ok"] is True
+    assert {finding["service"] for finding in report["findings"]} == {"manager", "controller", "monitor"}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.domain.access import Access
 from common.domain.cluster import (
     GENERATION_LABEL,
     ROLE_LABEL,
@@ -105,6 +106,9 @@ class FakeCluster:
         self.calls: list[str] = []
         self.deletions: list[tuple[str, float | None]] = []
         self.scalings: list[tuple[str, int]] = []
+        self.kubernetes = "v1.36.0-fake"
+        self.namespaces = {"default"}
+        self.denied: set[Access] = set()
         self._addresses = 1
 
     # The port.
@@ -240,7 +244,15 @@ class FakeCluster:
 
     def version(self) -> str:
         self._enter("version")
-        return "v1.36.0-fake"
+        return self.kubernetes
+
+    def has_namespace(self, namespace: str) -> bool:
+        self._enter("has_namespace")
+        return namespace in self.namespaces
+
+    def allowed(self, namespace: str, access: Access) -> bool:
+        self._enter("allowed")
+        return access not in self.denied
 
     # What tests do.
 
