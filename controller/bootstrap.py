@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.redis_history import RedisJournal, RedisTexts
 from common.adapters.redis_queue import RedisQueues
-
-from common.adapters.redis_history import RedisJournal
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
 from common.domain.errors import Unavailable
@@ -36,6 +35,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             journal=journal,
             queues=RedisQueues(foundation.redis),
             cluster=KubernetesCluster(settings.kubeconfig, settings.cluster_timeout),
+            texts=RedisTexts(foundation.redis),
             clock=foundation.clock,
             laws=laws,
         )

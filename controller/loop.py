@@ -12,7 +12,7 @@ from common.domain.errors import BadRequest, ClusterError, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
-from common.ports import Clock, Cluster, Journal, Queues, Records
+from common.ports import Clock, Cluster, Journal, Queues, Records, Texts
 from controller.actuation import DRAIN_TICK, Aim, aim, lowest_harmless, must_force, only_last_items, reconcile
 from controller.deciding import decide, is_due, is_over
 from controller.guard import Bounds
@@ -22,6 +22,8 @@ from controller.record import Cap, Scaling
 log = get_logger(__name__)
 _IDLE = 5.0
 """Seconds to the next look at a record that needs nothing now."""
+_MOST_LOGS = 20
+"""Most logs kept at one scale-down: the patch must not wait for long."""
 _AWAITING = 0.5
 """Seconds to the next look while there is no observation yet."""
 
@@ -36,6 +38,7 @@ class World:
     journal: Journal
     queues: Queues
     cluster: Cluster
+    texts: Texts
     clock: Clock
     laws: LawBook
 
@@ -132,6 +135,8 @@ class ScalingLoop:
 
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
+        if target < record.requested:
+            self._keep_logs(id, request.namespace, target)
         try:
             view = self._world.cluster.scale_job(request.namespace, request.job, target)
         except ClusterError as error:
@@ -152,6 +157,18 @@ class ScalingLoop:
                 "announced": record.desired if target == aimed.replicas else record.announced,
             }
         )
+
+    def _keep_logs(self, id: str, namespace: str, target: int) -> None:
+        """Keep the logs of the pods that are about to be removed: they are gone before the manager looks again."""
+        try:
+            pods = self._world.cluster.view(namespace, id).workers()
+            going = [pod for pod in pods if pod.index >= target and pod.running]
+            for pod in going[:_MOST_LOGS]:
+                text = self._world.cluster.pod_log(pod.namespace, pod.name)
+                if text:
+                    self._world.texts.put(id, pod.name, text)
+        except (ClusterError, Unavailable) as error:
+            log.warning("logs_not_kept", id=id, error=error.message)
 
     def _announce(self, id: str, before: Scaling, after: Scaling, now: float) -> None:
         if after.announced != before.announced:

@@ -8,6 +8,7 @@ from typing import Any
 from asperathos_worker.queue.redis_queue import RedisQueue
 
 from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.redis_acl import RedisAcl
 from common.adapters.redis_coordination import RedisClaims
 from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
 from common.adapters.redis_queue import RedisQueues
@@ -23,6 +24,8 @@ from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
+from manager.following import FollowRules
+from manager.keyring import Keyring
 from manager.launching import Launcher
 from manager.lifecycle import LifecycleRules
 from manager.loading import Loader
@@ -73,7 +76,8 @@ def build(settings: Settings, roles: Roles) -> Service:
         admission = Admission(settings, RestLaws(controller))
         service = ManagerService(stores, admission, settings.idempotency_keep)
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
-        reports = Reports(stores, service, monitor, settings.namespace)
+        following = FollowRules(most=settings.log_followers, limit=settings.log_follow_limit)
+        reports = Reports(stores, service, monitor, settings.namespace, following)
         register(app, service, reports, settings.max_item, settings.cors_origin)
     return Service(app, loop)
 
@@ -96,6 +100,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
         book=Book(stores.records, stores.journal, clock),
         queues=stores.queues,
         launcher=Launcher(stores.cluster, _manifest_settings(settings)),
+        keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
         announcer=Announcer(others, clock, settings.namespace),
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
         logs=LogKeeper(stores.cluster, stores.texts),

@@ -14,7 +14,7 @@ from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
 from asperathos_worker.queue.records import QueueConfig, QueueStats
 
 from common.domain.cluster import PodView, SubmissionView
-from common.domain.errors import BadRequest, ClusterError, Unavailable, WorkloadError
+from common.domain.errors import BadRequest, ClusterError, Forbidden, Unavailable, WorkloadError
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
 from common.domain.states import State
@@ -25,6 +25,7 @@ from manager.announcing import Announcer
 from manager.archiving import Archive, archive_page
 from manager.book import Book
 from manager.finishing import counts_of, last_error, last_settled_at, summarize
+from manager.keyring import Keyring
 from manager.launching import Launcher, is_hopeless
 from manager.lifecycle import (
     AskToStop,
@@ -76,6 +77,7 @@ class Tools:
     book: Book
     queues: Queues
     launcher: Launcher
+    keyring: Keyring
     announcer: Announcer
     loader: Loader
     logs: LogKeeper
@@ -290,9 +292,14 @@ class ManagerLoop:
         )
 
     def _create_job(self, situation: _Situation) -> float:
+        password = self._tools.keyring.password(situation.submission)
+        situation = replace(situation, current=self._tools.book.change(situation.current, queue_password=password))
         submission = situation.submission
         try:
+            self._tools.keyring.grant(submission)
             self._tools.launcher.start_job(submission)
+        except Forbidden as error:
+            return self._conclude(situation, Conclude(State.ERROR, error.message, remove=True))
         except ClusterError as error:
             return self._refused(situation, "the Job", error, since=submission.generation_at or submission.created_at)
         except Unavailable as error:
@@ -324,7 +331,10 @@ class ManagerLoop:
 
     def _attend(self, situation: _Situation, step: Attend) -> float:
         self._keep_logs(situation)
-        current = self._tools.book.change(situation.current, reason=step.reason)
+        locked_out = self._tools.keyring.assert_granted(situation.submission)
+        current = self._tools.book.change(
+            situation.current, reason="; ".join(part for part in (locked_out, step.reason) if part)
+        )
         return self._announce(_Situation(current, situation.facts), step.wait)
 
     def _announce(self, situation: _Situation, wait: float) -> float:
@@ -343,6 +353,15 @@ class ManagerLoop:
         for pod in ended:
             if crashed(pod):
                 self._tools.book.tell(id, "pod", f"{pod.name} failed {ending(pod)}", warning=True)
+            elif pod.disrupted and not pod.deleting:
+                self._tools.book.tell(id, "pod", f"{pod.name} was taken away by the cluster {ending(pod)}".rstrip())
+
+    def _keep_warnings(self, submission: Submission) -> None:
+        if exists_in_cluster(submission):
+            try:
+                self._tools.book.tell_warnings(submission.id, self._tools.launcher.told(submission))
+            except (ClusterError, Unavailable) as error:
+                log.warning("warnings_not_kept", id=submission.id, error=error.message)
 
     def _ask_to_stop(self, situation: _Situation) -> float:
         if situation.facts.stats is not None:
@@ -355,6 +374,7 @@ class ManagerLoop:
         if situation.submission.ending_at is None:
             current = self._tools.book.change(current, ending_at=situation.facts.now, reason="")
         self._tools.announcer.end(situation.submission.id)
+        self._tools.keyring.assert_granted(situation.submission)
         self._keep_logs(situation)
         return step.wait
 
@@ -368,6 +388,7 @@ class ManagerLoop:
         tools.announcer.end(submission.id)
         reason = self._explained(situation, step)
         self._keep_logs(situation, going=True)
+        self._keep_warnings(submission)
         if step.remove and submission.generation:
             try:
                 tools.launcher.remove_job(submission, submission.generation, step.grace)
@@ -428,6 +449,7 @@ class ManagerLoop:
             current = tools.book.change(current, archived=True)
         if exists_in_cluster(submission):
             tools.launcher.remove_all(submission)
+        tools.keyring.withdraw(submission)
         tools.book.change(current, job_deleted=True)
         return 0.0
 
@@ -449,6 +471,7 @@ class ManagerLoop:
 
     def _forget(self, situation: _Situation) -> float:
         id = situation.submission.id
+        self._tools.keyring.withdraw(situation.submission)
         self._tools.queues.at(QueueAddress(submission=id)).purge()
         self._tools.texts.delete(id)
         self._tools.metrics.expire(id, 0.0)

@@ -9,8 +9,10 @@ import base64
 import math
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from common.domain.cluster import GENERATION_LABEL, QUEUE_ROLE, ROLE_LABEL, SUBMISSION_LABEL, WORKER_ROLE
+from common.domain.queues import queue_user
 from common.domain.submission import Resources, Submission, SubmissionSpec, Toleration
 
 QUEUE_PORT = 6379
@@ -134,8 +136,11 @@ def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, A
 
 
 def redis_secret(submission: Submission, settings: ManifestSettings) -> dict[str, Any]:
-    """The shared Redis's address for the workers: it may hold a password, so no manifest shows it."""
-    encoded = base64.b64encode(settings.worker_redis_url.encode()).decode()
+    """The shared Redis's address for the workers, as their own user if they have one: it holds a password."""
+    url = settings.worker_redis_url
+    if submission.queue_password:
+        url = with_credentials(url, queue_user(submission.id), submission.queue_password)
+    encoded = base64.b64encode(url.encode()).decode()
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -147,6 +152,15 @@ def redis_secret(submission: Submission, settings: ManifestSettings) -> dict[str
         },
         "data": {_URL_KEY: encoded},
     }
+
+
+def with_credentials(url: str, user: str, password: str) -> str:
+    """The Redis URL with this user's credentials in place of its own."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("username", "password")]
+    netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"
+    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query), ""))
 
 
 def _labels(submission: Submission, role: str, generation: int) -> dict[str, str]:

@@ -18,7 +18,7 @@ from controller.record import Cap, Scaling, begin
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.queues import MemoryQueues
-from tests.fakes.records import MemoryJournal, MemoryRecords
+from tests.fakes.records import MemoryJournal, MemoryRecords, MemoryTexts
 from tests.unit.controller.builders import observed
 from tests.unit.controller.plant import BUILT_IN, request_for
 
@@ -53,6 +53,7 @@ class Stage:
         self.caps: MemoryRecords[Cap] = MemoryRecords(clock=self.clock)
         self.observations: MemoryRecords[Observation] = MemoryRecords(clock=self.clock)
         self.journal = MemoryJournal(clock=self.clock)
+        self.texts = MemoryTexts(clock=self.clock)
         self.world = World(
             self.records,
             self.caps,
@@ -60,6 +61,7 @@ class Stage:
             self.journal,
             self.queues,
             self.cluster,
+            self.texts,
             self.clock,
             BUILT_IN,
         )

@@ -54,6 +54,8 @@ class Wire:
         self._socket: Optional[socket.socket] = None
         self._buffer = b""
         self._at = 0
+        self.connections = 0
+        """How often it has connected."""
 
     def connect(self) -> None:
         """Connect now unless connected."""
@@ -63,6 +65,7 @@ class Wire:
             self._connection = connection
             self._socket = connection._sock
             self._buffer, self._at = b"", 0
+            self.connections += 1
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
