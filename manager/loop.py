@@ -171,9 +171,11 @@ class ManagerLoop:
         facts = Facts(now=self._tools.clock.now())
         if submission.state is State.CREATED or submission.state.terminal:
             return facts
+        stats, queue_problem = self._look_at_queue(submission)
         facts = replace(
             facts,
-            stats=self._stats(submission),
+            stats=stats,
+            queue_problem=queue_problem,
             service_problem=self._tools.announcer.problem(submission.id),
             reported=submission.ending_at is not None and self._tools.announcer.report(submission.id) is not None,
         )
@@ -187,13 +189,19 @@ class ManagerLoop:
         except ClusterError as error:
             return replace(facts, cluster_problem=f"the cluster refuses to show the submission: {error.message}")
 
-    def _stats(self, submission: Submission) -> QueueStats | None:
-        if submission.spec.queue == "dedicated" and not submission.redis_host:
-            return None
+    def _look_at_queue(self, submission: Submission) -> tuple[QueueStats | None, str]:
+        """None when there is no queue (yet, or any more), with the reason when a dedicated one does not answer."""
+        is_dedicated = submission.spec.queue == "dedicated"
+        if is_dedicated and not submission.redis_host:
+            return None, ""
         try:
-            return self._queue(submission).stats()
+            return self._queue(submission).stats(), ""
         except QueueMissing:
-            return None
+            return None, ""
+        except QueueError as error:
+            if not is_dedicated:
+                raise
+            return None, f"the dedicated queue does not answer: {error}"
 
     def _trouble(self, submission: Submission, view: SubmissionView, now: float) -> str:
         """Why a Job that wants pods has none: Kubernetes tells it in events only."""
@@ -397,7 +405,7 @@ class ManagerLoop:
                 if step.state is not State.ERROR:
                     tools.book.change(situation.current, reason=f"the Job cannot be removed: {error.message}")
                     return self._rules.launch_retry
-        stats = self._stats(submission) or facts.stats
+        stats = self._look_at_queue(submission)[0] or facts.stats
         finished_at = self._finished_at(situation, step, stats)
         summary = summarize(
             submission,

@@ -22,6 +22,7 @@ RELEASED = 143
 INDEX_FAILURES = 100
 """Failures of one index before Kubernetes gives it up. Generous: whether work is hopeless, the queue decides."""
 _CONTAINER = "worker"
+_DATA = "/data"
 _URL_KEY = "url"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _NAME = "app.kubernetes.io/name"
@@ -101,21 +102,26 @@ def worker_job(submission: Submission, generation: int, replicas: int, settings:
 
 
 def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, Any]:
-    """The Redis of a submission with a dedicated queue. It listens on its pod's address only, without a password."""
+    """The Redis of a submission with a dedicated queue. It listens on its pod's address only, without a password.
+
+    A server that ends is started again in its pod: the address stays, and the volume keeps what its file had.
+    """
     spec = submission.spec
     server = (*settings.queue_command, "--bind", "$(POD_IP)", "--port", str(QUEUE_PORT), "--protected-mode", "no")
     container: dict[str, Any] = {
         "name": "redis",
         "image": settings.queue_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": [*server, "--save", "", "--appendonly", "no"],
+        "command": [*server, "--dir", _DATA, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"],
         "env": [_from_field("POD_IP", "status.podIP")],
         "ports": [{"containerPort": QUEUE_PORT, "name": "redis"}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "volumeMounts": [{"name": "data", "mountPath": _DATA}],
         "securityContext": _container_security(),
     }
     pod: dict[str, Any] = {
-        "restartPolicy": "Never",
+        "restartPolicy": "Always",
+        "volumes": [{"name": "data", "emptyDir": {}}],
         "terminationGracePeriodSeconds": 5,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
