@@ -184,9 +184,9 @@ def _stream(following: Following) -> Response:
 
     def texts() -> Iterator[str]:
         for text in following:
-            if text:
-                yield text
-            elif _has_left(peer):
+            # An empty text sends the headers at least: a client knows that it is served though nothing is told yet.
+            yield text
+            if not text and _has_left(peer):
                 return
 
     response = Response(texts(), mimetype="text/plain")

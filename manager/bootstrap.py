@@ -19,6 +19,7 @@ from common.domain.progress import Observation
 from common.domain.submission import Submission
 from common.http.client import ServiceClient
 from common.http.server import Service
+from common.logging import get_logger
 from common.loop import Loop
 from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
@@ -37,6 +38,7 @@ from manager.service import MANAGER, ManagerService, Stores
 from manager.settings import Settings
 from manager.workload import open_items
 
+log = get_logger(__name__)
 SUBMISSION_RECORDS = "submission"
 """Kind of the records that hold the submissions."""
 _LOOP_TIMEOUT = 2.0
@@ -84,6 +86,8 @@ def build(settings: Settings, roles: Roles) -> Service:
 
 def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
     clock = foundation.clock
+    if not settings.redis_acl:
+        log.warning("workers_share_the_suites_access", setting="ASPERATHOS_REDIS_ACL")
     token = settings.service_token.get_secret_value()
     others = Others(
         *(

@@ -614,4 +614,5 @@ def test_a_deleted_submission_leaves_nothing_at_once(stage: Stage) -> None:
     stage.step()
     assert stage.records.get(ID) is None
     assert (stage.controller.deleted, stage.monitor.deleted) == ([f"/scaling/{ID}"], [f"/monitoring/{ID}"])
+    assert stage.visualizer.deleted == [f"/visualizing/{ID}"]
     assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
