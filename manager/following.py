@@ -19,6 +19,7 @@ from common.ports import Clock, Cluster, Texts
 log = get_logger(__name__)
 _SECOND = 10**9
 _REMEMBERED = 20
+_MARGIN = 200
 
 
 @dataclass(frozen=True)
@@ -154,13 +155,18 @@ class LogFollower:
     def _look(
         self, wanted: Wanted, submission: Submission | None, cursors: dict[str, Cursor], tail: int | None
     ) -> list[tuple[str, str]]:
+        is_last = submission is None or submission.state.terminal
         pods = self._pods(wanted, submission)
-        kept = self._rest_of_gone(wanted, {pod.name for pod in pods or ()}, cursors, tail) if pods is not None else []
         live: list[tuple[int, str, str]] = []
+        present = set()
         for pod in pods or ():
             cursor = cursors.setdefault(pod.name, Cursor())
-            if not cursor.done:
-                live += self._lines_of(pod, cursor, tail)
+            lines = [] if cursor.done else self._lines_of(pod, cursor, tail)
+            live += lines
+            # The view may be older than the end: who says nothing more then may be gone, so see what was kept of it.
+            if lines or not is_last:
+                present.add(pod.name)
+        kept = self._rest_of_gone(wanted, present, cursors, tail) if pods is not None or is_last else []
         live.sort(key=lambda line: line[0])
         return kept + [(name, text) for _, name, text in live]
 
@@ -177,14 +183,18 @@ class LogFollower:
         return chosen[: self._rules.pods]
 
     def _lines_of(self, pod: PodView, cursor: Cursor, tail: int | None) -> list[tuple[int, str, str]]:
+        # More than is told, so that all lines of the last one's moment are known to be of the past.
+        most = None if tail is None else tail + _MARGIN
         try:
-            lines = self._cluster.pod_log_since(pod.namespace, pod.name, cursor.at // _SECOND, tail)
+            lines = self._cluster.pod_log_since(pod.namespace, pod.name, cursor.at // _SECOND, most)
         except (Unavailable, ClusterError) as error:
             log.debug("log_not_read", id=pod.submission, pod=pod.name, error=error.message)
             return []
         fresh = cursor.fresh(lines, final=pod.ended)
         # What came last may not have been all: an ended pod is asked until there is no more.
         cursor.done = pod.ended and not fresh
+        if tail is not None:
+            fresh = fresh[max(0, len(fresh) - tail) :]
         return [(line.at, pod.name, line.text) for line in fresh]
 
     def _rest_of_gone(

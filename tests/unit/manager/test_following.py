@@ -87,6 +87,17 @@ def test_one_pod_and_the_last_lines_may_be_asked_for() -> None:
     following.close()
 
 
+def test_nothing_of_the_past_may_be_asked_for() -> None:
+    theatre = Theatre()
+    one = theatre.pod(0)
+    one.log = "a\nb\n"
+    following = theatre.follower.follow(Wanted(ID, "default", one.name, tail=0))
+    assert next(following) == ""
+    one.log += "c\n"
+    assert next(following) == f"{one.name} | c\n"
+    following.close()
+
+
 def test_a_pod_that_went_between_two_looks_is_finished_with_its_kept_log() -> None:
     theatre = Theatre()
     one = theatre.pod(0)
@@ -110,6 +121,23 @@ def test_it_ends_with_the_submission_and_misses_nothing() -> None:
     theatre.stage.intend(Intent.TERMINATE)
     theatre.stage.run(3)
     assert theatre.stage.now.state is State.TERMINATED
+    assert "".join(following) == f"{one.name} | last words\n"
+
+
+def test_the_last_look_does_not_trust_a_view_that_is_older_than_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    theatre = Theatre()
+    one = theatre.pod(0)
+    one.log = "a\n"
+    following = theatre.follower.follow(Wanted(ID, "default", one.name))
+    assert next(following) == f"{one.name} | a\n"
+    stale = theatre.stage.cluster.view("default", ID)
+    one.log += "last words\n"
+    theatre.stage.intend(Intent.TERMINATE)
+    theatre.stage.run(3)
+    present = theatre.stage.records.get(ID)
+    assert present is not None
+    theatre.stage.records.update(ID, present.value.model_copy(update={"job_deleted": False}), present.version)
+    monkeypatch.setattr(theatre.stage.cluster, "view", lambda namespace, submission: stale)
     assert "".join(following) == f"{one.name} | last words\n"
 
 
