@@ -7,6 +7,9 @@ from typing import Any
 
 import requests
 
+_LONGEST_SILENCE = 86400.0
+"""Seconds a followed log may be silent: work may be, and the manager ends the stream in time."""
+
 
 class Rejected(Exception):
     """The manager refused: ``status``, its message, and the faults it listed as (field, problem)."""
@@ -54,6 +57,22 @@ class ManagerClient:
         """A part of a submission: log, report, errors, events, ..."""
         return self._json("GET", f"/submissions/{id}/{part}", params=params)
 
+    def follow_log(self, id: str, **params: str) -> Iterator[str]:
+        """The log's lines as they are written, until the submission ends or the manager ends the stream."""
+        response = self._call(
+            "GET",
+            f"/submissions/{id}/log",
+            params={**params, "follow": "true"},
+            stream=True,
+            timeout=(self._timeout, _LONGEST_SILENCE),
+        )
+        response.encoding = "utf-8"
+        with response:
+            try:
+                yield from response.iter_lines(chunk_size=None, decode_unicode=True, delimiter="\n")
+            except requests.RequestException as error:
+                raise Unreachable(self.url, type(error).__name__) from error
+
     def results(self, id: str, page: int = 1000) -> Iterator[dict[str, Any]]:
         """All accepted results, page by page, in order of completion."""
         cursor, more = 0, True
@@ -88,7 +107,7 @@ class ManagerClient:
 
     def _call(self, method: str, path: str, **arguments: Any) -> requests.Response:
         try:
-            response = self._session.request(method, self.url + path, timeout=self._timeout, **arguments)
+            response = self._session.request(method, self.url + path, **{"timeout": self._timeout, **arguments})
         except requests.RequestException as error:
             raise Unreachable(self.url, type(error).__name__) from error
         if response.status_code >= 400:

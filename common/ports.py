@@ -10,7 +10,7 @@ from asperathos_worker.queue.api import ServiceQueue
 from pydantic import BaseModel
 
 from common.domain.access import Access
-from common.domain.cluster import ClusterEvent, JobView, NodeView, SubmissionView
+from common.domain.cluster import ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.metrics import Measurement, Point
 from common.domain.queues import QueueAddress
 
@@ -151,6 +151,19 @@ class Queues(Protocol):
         """The queue at that address."""
 
 
+class QueueAccess(Protocol):
+    """Users of the shared Redis that may work on one submission's queue and do nothing else there.
+
+    Raises Unavailable, and Forbidden when the suite itself may not manage users.
+    """
+
+    def grant(self, submission: str, password: str) -> None:
+        """Have the submission's user with that password. Idempotent."""
+
+    def revoke(self, submission: str) -> None:
+        """Remove the user; whoever is connected as it is cut off. Idempotent."""
+
+
 class Cluster(Protocol):
     """The part of a Kubernetes cluster we use. Raises Unavailable (not answering) and ClusterError (refusing)."""
 
@@ -190,6 +203,12 @@ class Cluster(Protocol):
 
     def pod_log(self, namespace: str, pod: str, limit: int = 65536) -> str:
         """The last ``limit`` bytes of a pod's log, '' when it has none (any more)."""
+
+    def pod_log_since(self, namespace: str, pod: str, since: int = 0, tail: int | None = None) -> list[LogLine]:
+        """The lines written from ``since`` (Unix s) on, or the last ``tail`` of them; [] when there is no log.
+
+        Of very many lines the oldest come first, the next call has the others.
+        """
 
     def events(self, namespace: str, submission: str) -> list[ClusterEvent]:
         """What Kubernetes told about the submission's objects, oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.adapters.kubernetes_cluster import KubernetesCluster
-from common.adapters.redis_history import RedisJournal
+from common.adapters.redis_history import RedisJournal, RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
@@ -38,6 +38,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             journal=journal,
             queues=RedisQueues(foundation.redis),
             cluster=cluster,
+            texts=RedisTexts(foundation.redis),
             clock=foundation.clock,
             laws=laws,
         )

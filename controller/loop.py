@@ -12,7 +12,7 @@ from common.domain.errors import BadRequest, ClusterError, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
-from common.ports import Clock, Cluster, Journal, Queues, Records
+from common.ports import Clock, Cluster, Journal, Queues, Records, Texts
 from controller.actuation import (
     DRAIN_TICK,
     Aim,
@@ -33,6 +33,8 @@ _IDLE = 5.0
 """Seconds to the next look at a record that needs nothing now."""
 _LOOK = 2.0
 """Seconds between two comparisons of what was asked with what is there, between decisions."""
+_MOST_LOGS = 20
+"""Most logs kept at one scale-down: the patch must not wait for long."""
 _AWAITING = 0.5
 """Seconds to the next look while there is no observation yet."""
 
@@ -47,6 +49,7 @@ class World:
     journal: Journal
     queues: Queues
     cluster: Cluster
+    texts: Texts
     clock: Clock
     laws: LawBook
 
@@ -175,6 +178,8 @@ class ScalingLoop:
 
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
+        if target < record.requested:
+            self._keep_logs(id, request.namespace, target)
         try:
             view = self._world.cluster.scale_job(request.namespace, request.job, target)
         except ClusterError as error:
@@ -196,6 +201,18 @@ class ScalingLoop:
                 "announced": record.desired if target == aimed.replicas else record.announced,
             }
         )
+
+    def _keep_logs(self, id: str, namespace: str, target: int) -> None:
+        """Keep the logs of the pods that are about to be removed: they are gone before the manager looks again."""
+        try:
+            pods = self._world.cluster.view(namespace, id).workers()
+            going = [pod for pod in pods if pod.index >= target and pod.running]
+            for pod in going[:_MOST_LOGS]:
+                text = self._world.cluster.pod_log(pod.namespace, pod.name)
+                if text:
+                    self._world.texts.put(id, pod.name, text)
+        except (ClusterError, Unavailable) as error:
+            log.warning("logs_not_kept", id=id, error=error.message)
 
     def _announce(self, id: str, before: Scaling, after: Scaling, now: float) -> None:
         if after.announced != before.announced:

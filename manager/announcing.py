@@ -174,6 +174,7 @@ class Announcer:
         for name, remote, path in (
             ("controller", self._others.controller, f"/scaling/{id}"),
             ("monitor", self._others.monitor, f"/monitoring/{id}"),
+            ("visualizer", self._others.visualizer, f"/visualizing/{id}"),
         ):
             try:
                 remote.delete(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +18,7 @@ from common.domain.parsing import listed, plain_faults
 from common.domain.states import Intent, State
 from common.http.body import read_document, read_optional_document
 from common.plugins import list_plugins
+from manager.following import Following
 from manager.reports import Reports
 from manager.service import Accepted, ManagerService, Request, Selection
 
@@ -27,6 +29,7 @@ _MOST_RESULTS = 10_000
 _MOST_IDS = 1000
 _MOST_EVENTS = 5000
 _MOST_LISTED = 100_000
+_MOST_LINES = 1_000_000
 _BATCH = 1000
 _Problem = tuple[tuple[str, ...], str]
 """Where in an item, and what is wrong there."""
@@ -99,7 +102,12 @@ def _register_submission(app: Flask, service: ManagerService) -> None:
 def _register_reports(app: Flask, reports: Reports) -> None:
     @app.get("/submissions/<id>/log")
     def log(id: str) -> Response:
-        return jsonify(reports.log(id, request.args.get("pod")))
+        pod = request.args.get("pod")
+        tail = _whole("tail", -1, -1, _MOST_LINES)
+        lines = None if tail < 0 else tail
+        if _switch("follow"):
+            return _stream(reports.follow(id, pod, lines))
+        return jsonify(reports.log(id, pod, lines))
 
     @app.get("/submissions/<id>/report")
     def report(id: str) -> Response:
@@ -168,6 +176,36 @@ def _register_cors(app: Flask, origin: str) -> None:
             response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
             response.headers["Access-Control-Allow-Headers"] = "Content-Type, Idempotency-Key, X-Request-Id"
         return response
+
+
+def _stream(following: Following) -> Response:
+    """Text as it comes. A client that has gone is noticed between two looks, not only when there is more to send."""
+    peer = request.environ.get("gunicorn.socket")
+
+    def texts() -> Iterator[str]:
+        for text in following:
+            # An empty text sends the headers at least: a client knows that it is served though nothing is told yet.
+            yield text
+            if not text and _has_left(peer):
+                return
+
+    response = Response(texts(), mimetype="text/plain")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(following.close)
+    return response
+
+
+def _has_left(peer: socket.socket | None) -> bool:
+    """Whether the other side closed the connection. Only the server we run under shows it."""
+    if peer is None:
+        return False
+    try:
+        return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _accepted(accepted: Accepted) -> tuple[Response, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
+from common.domain.cluster import ClusterEvent
 from common.domain.errors import AsperathosError
 from common.domain.events import EVENTS, Event
 from common.domain.states import State, may_follow
@@ -13,6 +15,17 @@ from common.ports import Clock, Journal, Records, Versioned
 
 log = get_logger(__name__)
 _MOST_MESSAGE = 2000
+_MOST_WARNINGS = 50
+
+
+def as_told(event: ClusterEvent) -> Event:
+    """What Kubernetes told, as a line of the submission's story."""
+    return Event(
+        at=event.at,
+        kind="pod" if event.kind == "Pod" else "job",
+        message=f"{event.object}: {event.reason}: {event.message}"[:_MOST_MESSAGE],
+        warning=event.warning,
+    )
 
 
 class Book:
@@ -50,6 +63,16 @@ class Book:
         """Add a line to the submission's story."""
         event = Event(at=self._clock.now(), kind=kind, message=message[:_MOST_MESSAGE], warning=warning)
         self._journal.append(EVENTS, id, event)
+
+    def tell_warnings(self, id: str, events: Iterable[ClusterEvent]) -> None:
+        """Keep the latest of Kubernetes' warnings, which it forgets after an hour; those told already are left out."""
+        warnings = [as_told(event) for event in events if event.warning][-_MOST_WARNINGS:]
+        if not warnings:
+            return
+        told = {(event.at, event.message) for event in self._journal.read(EVENTS, id, Event)}
+        for event in warnings:
+            if (event.at, event.message) not in told:
+                self._journal.append(EVENTS, id, event)
 
     def delete(self, id: str) -> None:
         """The record goes; its journal too."""

@@ -8,6 +8,7 @@ from typing import Any
 from asperathos_worker.queue.redis_queue import RedisQueue
 
 from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.redis_acl import RedisAcl
 from common.adapters.redis_coordination import RedisClaims
 from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
 from common.adapters.redis_queue import RedisQueues
@@ -28,9 +29,11 @@ from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
 from manager.clustercheck import ClusterCheck
+from manager.following import FollowRules
 from manager.item_api import register_items
 from manager.item_desk import DeskRules, ItemDesk
 from manager.item_tokens import ItemTokens, shared_secret
+from manager.keyring import Keyring
 from manager.launching import Launcher
 from manager.lifecycle import LifecycleRules
 from manager.loading import Loader
@@ -96,7 +99,8 @@ def build(settings: Settings, roles: Roles) -> Service:
         admission = Admission(settings, RestLaws(controller), permissions=_permissions(settings))
         service = ManagerService(stores, admission, settings.idempotency_keep)
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
-        reports = Reports(stores, service, monitor, settings.namespace)
+        following = FollowRules(most=settings.log_followers, limit=settings.log_follow_limit)
+        reports = Reports(stores, service, monitor, settings.namespace, following)
         register(app, service, reports, settings.max_item, settings.cors_origin)
         register_items(app, _item_desk(foundation, settings, service), _item_tokens(settings, stores))
         colleagues = {
@@ -121,6 +125,8 @@ def _item_tokens(settings: Settings, stores: Stores) -> ItemTokens:
 
 def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
     clock = foundation.clock
+    if not settings.redis_acl:
+        log.warning("workers_share_the_suites_access", setting="ASPERATHOS_REDIS_ACL")
     token = settings.service_token.get_secret_value()
     others = Others(
         *(
@@ -137,6 +143,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
         book=Book(stores.records, stores.journal, clock),
         queues=stores.queues,
         launcher=Launcher(stores.cluster, _manifest_settings(settings), _item_tokens(settings, stores).token),
+        keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
         announcer=Announcer(others, clock, settings.namespace),
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
         logs=LogKeeper(stores.cluster, stores.texts),

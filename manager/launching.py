@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from common.domain.cluster import SubmissionView
+from common.domain.cluster import ClusterEvent, SubmissionView
 from common.domain.errors import ClusterError
 from common.domain.submission import Submission
 from common.logging import get_logger
@@ -80,6 +80,10 @@ class Launcher:
     def remove_all(self, submission: Submission) -> None:
         """Delete everything that carries the submission's label."""
         self._cluster.delete_submission(self.namespace(submission), submission.id)
+
+    def told(self, submission: Submission) -> list[ClusterEvent]:
+        """What Kubernetes told of the submission's objects."""
+        return self._cluster.events(self.namespace(submission), submission.id)
 
     def trouble(self, submission: Submission) -> str:
         """The latest warning Kubernetes gave about the submission's objects, '' when there is none."""

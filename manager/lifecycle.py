@@ -21,6 +21,7 @@ from common.domain.states import Intent, State
 from common.domain.submission import Kind, Submission
 
 _HARMLESS = frozenset({"", "ContainerCreating", "PodInitializing", "Pending"})
+_CRASHES = "CrashLoopBackOff"
 _MOST_NOTICE = 500
 
 
@@ -60,6 +61,8 @@ class Facts:
     stats: QueueStats | None = None
     view: SubmissionView | None = None
     cluster_problem: str = ""
+    queue_problem: str = ""
+    """Why a dedicated queue that has an address does not answer; ``stats`` is None then."""
     service_problem: str = ""
     """What the monitor or the controller could not be told."""
     warning: str = ""
@@ -164,6 +167,8 @@ def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> St
         return _after_the_end(submission, facts, rules)
     if submission.intent is Intent.TERMINATE:
         return _terminate(submission, facts, rules)
+    if facts.queue_problem:
+        return _without_queue(facts, rules)
     if submission.intent is Intent.STOP:
         return _stop(submission, facts, rules)
     if submission.state is State.CREATED:
@@ -235,6 +240,18 @@ def _settled(submission: Submission, facts: Facts, rules: LifecycleRules) -> boo
     return facts.reported or waited >= rules.report_patience
 
 
+def _without_queue(facts: Facts, rules: LifecycleRules) -> Step:
+    """A dedicated queue does not answer. Its server is started again in its pod, but the items go with the pod."""
+    if facts.view is None:
+        return Hold(_joined(facts.cluster_problem, facts.queue_problem), rules.watch)
+    pod = _queue_pod(facts.view)
+    if pod is None or pod.deleting:
+        return Conclude(State.ERROR, "the dedicated queue's pod is gone, and its items with it", remove=True)
+    if pod.ended:
+        return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
+    return Hold(_joined(facts.queue_problem, _waiting_notice(pod)), rules.watch)
+
+
 # Start.
 
 
@@ -261,9 +278,11 @@ def _provide_queue(facts: Facts, rules: LifecycleRules) -> Step:
         return ProvideQueue()
     if pod.ended:
         return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
+    notice = _waiting_notice(pod)
+    if pod.reason == _CRASHES:
+        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice}", remove=True)
     if pod.running and pod.ip:
         return ProvideQueue(host=pod.ip)
-    notice = _waiting_notice(pod)
     if facts.now - pod.created_at > rules.queue_patience:
         return Conclude(State.ERROR, f"the dedicated queue does not start: {notice or pod.phase}", remove=True)
     return ProvideQueue(reason=f"waiting for the queue's pod{': ' + notice if notice else ''}")

@@ -62,8 +62,9 @@ class LogKeeper:
         except AsperathosError as error:
             log.warning("log_not_kept", id=id, pod=pod.name, error=error.message)
             return False
-        # An empty one too: that it is there says that this pod is done with.
-        self._texts.put(id, pod.name, text)
+        # An empty one too: that it is there says that this pod is done with. But none takes the place of what was kept.
+        if text or pod.name not in self._texts.names(id):
+            self._texts.put(id, pod.name, text)
         if pod.ended:
             with self._lock:
                 self._kept.setdefault(id, set()).add(pod.name)

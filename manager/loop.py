@@ -14,7 +14,7 @@ from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
 from asperathos_worker.queue.records import QueueConfig, QueueStats
 
 from common.domain.cluster import PodView, SubmissionView
-from common.domain.errors import BadRequest, ClusterError, Unavailable, WorkloadError
+from common.domain.errors import BadRequest, ClusterError, Forbidden, Unavailable, WorkloadError
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
 from common.domain.states import State
@@ -25,6 +25,7 @@ from manager.announcing import Announcer
 from manager.archiving import Archive, archive_page
 from manager.book import Book
 from manager.finishing import counts_of, last_error, last_settled_at, summarize
+from manager.keyring import Keyring
 from manager.launching import Launcher, is_hopeless
 from manager.lifecycle import (
     AskToStop,
@@ -76,6 +77,7 @@ class Tools:
     book: Book
     queues: Queues
     launcher: Launcher
+    keyring: Keyring
     announcer: Announcer
     loader: Loader
     logs: LogKeeper
@@ -169,9 +171,11 @@ class ManagerLoop:
         facts = Facts(now=self._tools.clock.now())
         if submission.state is State.CREATED or submission.state.terminal:
             return facts
+        stats, queue_problem = self._look_at_queue(submission)
         facts = replace(
             facts,
-            stats=self._stats(submission),
+            stats=stats,
+            queue_problem=queue_problem,
             service_problem=self._tools.announcer.problem(submission.id),
             reported=submission.ending_at is not None and self._tools.announcer.report(submission.id) is not None,
         )
@@ -185,13 +189,19 @@ class ManagerLoop:
         except ClusterError as error:
             return replace(facts, cluster_problem=f"the cluster refuses to show the submission: {error.message}")
 
-    def _stats(self, submission: Submission) -> QueueStats | None:
-        if submission.spec.queue == "dedicated" and not submission.redis_host:
-            return None
+    def _look_at_queue(self, submission: Submission) -> tuple[QueueStats | None, str]:
+        """None when there is no queue (yet, or any more), with the reason when a dedicated one does not answer."""
+        is_dedicated = submission.spec.queue == "dedicated"
+        if is_dedicated and not submission.redis_host:
+            return None, ""
         try:
-            return self._queue(submission).stats()
+            return self._queue(submission).stats(), ""
         except QueueMissing:
-            return None
+            return None, ""
+        except QueueError as error:
+            if not is_dedicated:
+                raise
+            return None, f"the dedicated queue does not answer: {error}"
 
     def _trouble(self, submission: Submission, view: SubmissionView, now: float) -> str:
         """Why a Job that wants pods has none: Kubernetes tells it in events only."""
@@ -290,9 +300,14 @@ class ManagerLoop:
         )
 
     def _create_job(self, situation: _Situation) -> float:
+        password = self._tools.keyring.password(situation.submission)
+        situation = replace(situation, current=self._tools.book.change(situation.current, queue_password=password))
         submission = situation.submission
         try:
+            self._tools.keyring.grant(submission)
             self._tools.launcher.start_job(submission)
+        except Forbidden as error:
+            return self._conclude(situation, Conclude(State.ERROR, error.message, remove=True))
         except ClusterError as error:
             return self._refused(situation, "the Job", error, since=submission.generation_at or submission.created_at)
         except Unavailable as error:
@@ -324,7 +339,10 @@ class ManagerLoop:
 
     def _attend(self, situation: _Situation, step: Attend) -> float:
         self._keep_logs(situation)
-        current = self._tools.book.change(situation.current, reason=step.reason)
+        locked_out = self._tools.keyring.assert_granted(situation.submission)
+        current = self._tools.book.change(
+            situation.current, reason="; ".join(part for part in (locked_out, step.reason) if part)
+        )
         return self._announce(_Situation(current, situation.facts), step.wait)
 
     def _announce(self, situation: _Situation, wait: float) -> float:
@@ -343,6 +361,15 @@ class ManagerLoop:
         for pod in ended:
             if crashed(pod):
                 self._tools.book.tell(id, "pod", f"{pod.name} failed {ending(pod)}", warning=True)
+            elif pod.disrupted and not pod.deleting:
+                self._tools.book.tell(id, "pod", f"{pod.name} was taken away by the cluster {ending(pod)}".rstrip())
+
+    def _keep_warnings(self, submission: Submission) -> None:
+        if exists_in_cluster(submission):
+            try:
+                self._tools.book.tell_warnings(submission.id, self._tools.launcher.told(submission))
+            except (ClusterError, Unavailable) as error:
+                log.warning("warnings_not_kept", id=submission.id, error=error.message)
 
     def _ask_to_stop(self, situation: _Situation) -> float:
         if situation.facts.stats is not None:
@@ -355,6 +382,7 @@ class ManagerLoop:
         if situation.submission.ending_at is None:
             current = self._tools.book.change(current, ending_at=situation.facts.now, reason="")
         self._tools.announcer.end(situation.submission.id)
+        self._tools.keyring.assert_granted(situation.submission)
         self._keep_logs(situation)
         return step.wait
 
@@ -368,6 +396,7 @@ class ManagerLoop:
         tools.announcer.end(submission.id)
         reason = self._explained(situation, step)
         self._keep_logs(situation, going=True)
+        self._keep_warnings(submission)
         if step.remove and submission.generation:
             try:
                 tools.launcher.remove_job(submission, submission.generation, step.grace)
@@ -376,7 +405,7 @@ class ManagerLoop:
                 if step.state is not State.ERROR:
                     tools.book.change(situation.current, reason=f"the Job cannot be removed: {error.message}")
                     return self._rules.launch_retry
-        stats = self._stats(submission) or facts.stats
+        stats = self._look_at_queue(submission)[0] or facts.stats
         finished_at = self._finished_at(situation, step, stats)
         summary = summarize(
             submission,
@@ -428,6 +457,7 @@ class ManagerLoop:
             current = tools.book.change(current, archived=True)
         if exists_in_cluster(submission):
             tools.launcher.remove_all(submission)
+        tools.keyring.withdraw(submission)
         tools.book.change(current, job_deleted=True)
         return 0.0
 
@@ -449,6 +479,7 @@ class ManagerLoop:
 
     def _forget(self, situation: _Situation) -> float:
         id = situation.submission.id
+        self._tools.keyring.withdraw(situation.submission)
         self._tools.queues.at(QueueAddress(submission=id)).purge()
         self._tools.texts.delete(id)
         self._tools.metrics.expire(id, 0.0)

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from common.domain.cluster import GENERATION_LABEL, QUEUE_ROLE, ROLE_LABEL, SUBMISSION_LABEL, WORKER_ROLE
+from common.domain.queues import queue_user
 from common.domain.submission import Priority, Submission, SubmissionSpec
 from manager import pods
 from manager.runner_archive import RunnerArchive
@@ -28,6 +30,7 @@ RUNNER_COMMAND = ("python3", "/asperathos/runner.pyz")
 _RUNNER_VOLUME = "asperathos-runner"
 _CONTAINER = "worker"
 _MOST_TTL = 2**31 - 1
+_DATA = "/data"
 _URL_KEY = "url"
 _TOKEN_KEY = "items-token"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -131,21 +134,26 @@ def worker_job(submission: Submission, generation: int, replicas: int, settings:
 
 
 def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, Any]:
-    """The Redis of a submission with a dedicated queue. It listens on its pod's address only, without a password."""
+    """The Redis of a submission with a dedicated queue. It listens on its pod's address only, without a password.
+
+    A server that ends is started again in its pod: the address stays, and the volume keeps what its file had.
+    """
     spec = submission.spec
     server = (*settings.queue_command, "--bind", "$(POD_IP)", "--port", str(QUEUE_PORT), "--protected-mode", "no")
     container: dict[str, Any] = {
         "name": "redis",
         "image": settings.queue_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": [*server, "--save", "", "--appendonly", "no"],
+        "command": [*server, "--dir", _DATA, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"],
         "env": [_from_field("POD_IP", "status.podIP")],
         "ports": [{"containerPort": QUEUE_PORT, "name": "redis"}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "volumeMounts": [{"name": "data", "mountPath": _DATA}],
         "securityContext": pods.container_security(),
     }
     pod: dict[str, Any] = {
-        "restartPolicy": "Never",
+        "restartPolicy": "Always",
+        "volumes": [{"name": "data", "emptyDir": {}}],
         "terminationGracePeriodSeconds": 5,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -166,9 +174,12 @@ def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, A
 
 
 def redis_secret(submission: Submission, settings: ManifestSettings, items_token: str = "") -> dict[str, Any]:
-    """What no manifest may show: the shared Redis's address, for it may hold a password, and the token with which the
-    pods take items over HTTP ('' for none)."""
-    secrets = {_URL_KEY: settings.worker_redis_url, **({_TOKEN_KEY: items_token} if items_token else {})}
+    """What no manifest may show: the shared Redis's address for the workers, as their own user if they have one, and
+    the token with which the pods take items over HTTP ('' for none)."""
+    url = settings.worker_redis_url
+    if submission.queue_password:
+        url = with_credentials(url, queue_user(submission.id), submission.queue_password)
+    secrets = {_URL_KEY: url, **({_TOKEN_KEY: items_token} if items_token else {})}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -203,6 +214,15 @@ def runner_config_map(submission: Submission, settings: ManifestSettings) -> dic
 
 def _mounted_runner(spec: SubmissionSpec, settings: ManifestSettings) -> RunnerArchive | None:
     return settings.runner if spec.run is not None else None
+
+
+def with_credentials(url: str, user: str, password: str) -> str:
+    """The Redis URL with this user's credentials in place of its own."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("username", "password")]
+    netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"
+    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query), ""))
 
 
 def _labels(submission: Submission, role: str, generation: int) -> dict[str, str]:

@@ -16,6 +16,9 @@ from common.domain.events import EVENTS, Event
 from common.domain.states import State
 from common.domain.submission import Submission
 from common.logging import get_logger
+from manager.book import as_told
+from manager.following import Following, FollowRules, LogFollower, Wanted
+from manager.lifecycle import exists_in_cluster
 from manager.service import ManagerService, Stores, reachable
 
 log = get_logger(__name__)
@@ -45,14 +48,24 @@ class ResultPage:
 class Reports:
     """``namespace`` is where submissions that name none run."""
 
-    def __init__(self, stores: Stores, service: ManagerService, detailed: DetailedReports, namespace: str) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        service: ManagerService,
+        detailed: DetailedReports,
+        namespace: str,
+        following: FollowRules | None = None,
+    ) -> None:
         self._stores = stores
         self._service = service
         self._detailed = detailed
         self._namespace = namespace
+        self._follower = LogFollower(stores.cluster, stores.texts, stores.clock, self._record, following)
 
-    def log(self, id: str, pod: str | None = None) -> dict[str, Any]:
-        """The original's three texts, and ``pods``: the log of each pod by name. Raises NotFound.
+    def log(self, id: str, pod: str | None = None, tail: int | None = None) -> dict[str, Any]:
+        """The original's three texts, and ``pods``: the log of each pod by name, of each the last ``tail`` lines.
+
+        Raises NotFound.
 
         Kubernetes keeps one stream a container, so what a program wrote to standard error is in ``stdout``.
         """
@@ -62,6 +75,8 @@ class Reports:
             if pod not in pods:
                 raise NotFound(f"{id} has no log of a pod {pod[:80]!r}")
             pods = {pod: pods[pod]}
+        if tail is not None:
+            pods = {name: _last_lines(text, tail) for name, text in pods.items()}
         story = [f"{_moment(event.at)} {event.kind}: {event.message}" for event in self._events(id)]
         return {
             "execution": "\n".join(story),
@@ -69,6 +84,12 @@ class Reports:
             "stdout": "\n".join(f"==> {name} <==\n{text.rstrip()}" for name, text in pods.items()),
             "pods": pods,
         }
+
+    def follow(self, id: str, pod: str | None = None, tail: int | None = None) -> Following:
+        """The logs as they are written, until the submission ends. Raises NotFound, and Unavailable when too many
+        are followed already."""
+        submission = self._service.find(id).value
+        return self._follower.follow(Wanted(id, self._namespace_of(submission), pod or "", tail))
 
     def report(self, id: str) -> Any:
         """The detailed series, or word that it runs. Raises NotFound and Unavailable."""
@@ -146,12 +167,14 @@ class Reports:
             return {"items": []}
 
     def events(self, id: str, count: int) -> dict[str, Any]:
-        """The story, oldest first, what Kubernetes tells included while it runs. Raises NotFound."""
+        """The story, oldest first, with what Kubernetes tells: all while it runs, its warnings after the end.
+
+        Raises NotFound."""
         submission = self._service.find(id).value
         told = [event.model_dump() for event in self._events(id, count)]
-        if not submission.state.terminal and submission.generation:
+        if not submission.state.terminal and exists_in_cluster(submission):
             told += self._cluster_events(submission)
-            told.sort(key=lambda event: float(event["at"]))
+        told.sort(key=lambda event: float(event["at"]))
         return {"events": told[-count:]}
 
     def visualizer(self, id: str) -> dict[str, str]:
@@ -178,15 +201,7 @@ class Reports:
         except (Unavailable, ClusterError) as error:
             log.warning("cluster_events_not_read", id=submission.id, error=error.message)
             return []
-        return [
-            {
-                "at": event.at,
-                "kind": "pod" if event.kind == "Pod" else "job",
-                "message": f"{event.object}: {event.reason}: {event.message}",
-                "warning": event.warning,
-            }
-            for event in found
-        ]
+        return [as_told(event).model_dump() for event in found]
 
     def _pod_logs(self, submission: Submission) -> dict[str, str]:
         """Kept logs, and live ones for pods that are there: those know better."""
@@ -211,8 +226,17 @@ class Reports:
             return []
         return [pod for pod in view.workers() if pod.phase != "Pending"][:_MOST_LIVE_PODS]
 
+    def _record(self, id: str) -> Submission | None:
+        found = self._stores.records.get(id)
+        return None if found is None else found.value
+
     def _namespace_of(self, submission: Submission) -> str:
         return submission.spec.namespace or self._namespace
+
+
+def _last_lines(text: str, count: int) -> str:
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[max(0, len(lines) - count) :])
 
 
 def _as_in_lists(result: ItemResult) -> ItemResult:

@@ -20,6 +20,11 @@ class Settings(CommonSettings):
     worker_redis_url: SecretStr = Field(
         default=SecretStr(""), description="The suite's Redis as pods reach it; empty: the same address."
     )
+    redis_acl: bool = Field(
+        default=True,
+        description="Give each submission's workers a Redis user limited to its queue; false where the suite's user "
+        "may not manage users (managed Redis): workers then get the suite's own access.",
+    )
     default_image: str = Field(default="python:3.12-slim", description="Image of submissions that name none.")
     worker_manager_url: str = Field(
         default="", description="The manager as pods reach it, for those that take items over HTTP; empty: manager_url."
@@ -58,6 +63,8 @@ class Settings(CommonSettings):
     load_batch: int = Field(default=1000, ge=1, le=100_000, description="Items put into the queue at once.")
     crash_pods: int = Field(default=3, ge=1, description="Failed pods without any item taken that make an error.")
     launch_patience: float = Field(default=300.0, ge=0, description="How long a refused Job is tried again.")
+    log_followers: int = Field(default=8, ge=1, le=256, description="Logs followed at once; each holds a thread.")
+    log_follow_limit: float = Field(default=3600.0, gt=0, description="Longest time a log is followed.")
     stream_retain: int = Field(default=100_000, ge=1, description="Finished items a stream keeps.")
 
     claim_wait: float = Field(default=10.0, ge=0, le=60, description="Longest wait of a claim over HTTP for items.")

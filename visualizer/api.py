@@ -75,6 +75,11 @@ def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
         boards.stop(id)
         return "", 204
 
+    @app.delete("/visualizing/<id>")
+    def drop(id: str) -> tuple[str, int]:
+        boards.drop(id)
+        return "", 204
+
     @app.get("/visualizing/<id>")
     def view(id: str) -> Response:
         return jsonify(boards.view(id).model_dump(mode="json"))

@@ -41,6 +41,8 @@ class Board(BaseModel):
     active: bool = True
     published: bool = False
     seen: bool = False
+    dropped: bool = False
+    """Nothing of the submission is kept any more: the loop removes the board."""
     reason: str = ""
     created_at: float
 
@@ -123,7 +125,8 @@ def new_board(id: str, request: VisualizingRequest, url: str, now: float) -> Boa
 
 
 def forgotten(board: Board, known: bool, now: float) -> bool:
-    """Whether the board has outlived its submission: the manager knew it and does so no more, or never did."""
-    if known:
-        return False
+    """Whether the board has outlived its submission: we were told, or the manager knew it and does so no more, or never
+    did."""
+    if board.dropped or known:
+        return board.dropped
     return board.seen or now - board.created_at > _NEVER_SEEN_FOR

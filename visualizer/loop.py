@@ -59,7 +59,7 @@ class BoardSteps:
         return self._records.update(board.id, published, version)
 
     def _look(self, board: Board, version: int, visualizer: Visualizer) -> float:
-        known = self._known()
+        known: Set[str] | None = frozenset() if board.dropped else self._known()
         if known is None:
             return self._check
         if board.id in known and not board.seen:

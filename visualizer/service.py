@@ -78,18 +78,12 @@ class BoardService:
 
     def stop(self, id: str) -> None:
         """The submission is over: its board is kept as it is. Raises NotFound."""
-        for _ in range(_ATTEMPTS):
-            held = self._records.get(checked_id(id))
-            if held is None:
-                raise NotFound(f"nothing is shown for {id}")
-            if not held.value.active:
-                return
-            try:
-                self._records.update(id, held.value.model_copy(update={"active": False}), held.version)
-                return
-            except Conflict:
-                continue
-        raise Conflict(f"the board of {id} changes too fast; try again")
+        self._change(id, {"active": False})
+
+    def drop(self, id: str) -> None:
+        """Nothing of the submission is kept any more: its board goes. Raises NotFound."""
+        self._change(id, {"active": False, "dropped": True})
+        self._wakeups.notify(SERVICE, id)
 
     def view(self, id: str) -> VisualizingView:
         """Where the submission is shown. Raises NotFound."""
@@ -101,6 +95,21 @@ class BoardService:
     def views(self) -> dict[str, VisualizingView]:
         """All boards by id, oldest first."""
         return {id: board.view for id, board in self._records.all().items()}
+
+    def _change(self, id: str, fields: dict[str, bool]) -> None:
+        for _ in range(_ATTEMPTS):
+            held = self._records.get(checked_id(id))
+            if held is None:
+                raise NotFound(f"nothing is shown for {id}")
+            changed = held.value.model_copy(update=fields)
+            if changed == held.value:
+                return
+            try:
+                self._records.update(id, changed, held.version)
+                return
+            except Conflict:
+                continue
+        raise Conflict(f"the board of {id} changes too fast; try again")
 
     def _store(self, board: Board) -> VisualizingView:
         for _ in range(_ATTEMPTS):

@@ -87,31 +87,33 @@ def _status_pairs(answer: dict[str, Any]) -> list[tuple[str, str]]:
 @click.argument("id")
 @click.option("--pod", help="Only this pod.")
 @click.option("-f", "--follow", "keep_on", is_flag=True, help="Go on until the submission ends.")
+@click.option("--tail", type=click.IntRange(min=0), help="Only so many lines of each pod's past.")
 @manager_command
-def logs(client: ManagerClient, output: Output, id: str, pod: str | None, keep_on: bool) -> None:
+def logs(client: ManagerClient, output: Output, id: str, pod: str | None, keep_on: bool, tail: int | None) -> None:
     """Print the logs of the submission's replicas."""
-    parameters = {"pod": pod} if pod else {}
+    parameters = {**({"pod": pod} if pod else {}), **({"tail": str(tail)} if tail is not None else {})}
+    if keep_on and not output.as_json:
+        _follow(client, id, parameters)
+        return
     answer = client.get(id, "log", **parameters)
     if output.as_json:
         output.document(answer)
         return
-    printed: dict[str, int] = {}
-    _print_logs(answer, printed)
-    while keep_on and client.status(id)["state"] not in TERMINAL_STATES:
-        time.sleep(1.0)
-        _print_logs(client.get(id, "log", **parameters), printed)
-    if keep_on:
-        _print_logs(client.get(id, "log", **parameters), printed)
-
-
-def _print_logs(answer: dict[str, Any], printed: dict[str, int]) -> None:
-    """Print what is new in each pod's log; ``printed`` counts the characters shown so far."""
-    pods: dict[str, str] = answer.get("pods") or {}
-    for name, text in pods.items():
-        fresh = text[printed.get(name, 0) :]
-        printed[name] = max(len(text), printed.get(name, 0))
-        for line in fresh.splitlines():
+    for name, text in (answer.get("pods") or {}).items():
+        for line in text.splitlines():
             click.echo(f"{name} | {line}")
+
+
+def _follow(client: ManagerClient, id: str, parameters: dict[str, str]) -> None:
+    """Print lines until the submission ends; the manager ends a stream that gets very old, then there is a new one."""
+    while True:
+        for line in client.follow_log(id, **parameters):
+            if line:
+                click.echo(line)
+        if client.status(id)["state"] in TERMINAL_STATES:
+            return
+        parameters = {**parameters, "tail": "0"}
+        time.sleep(1.0)
 
 
 @click.command()

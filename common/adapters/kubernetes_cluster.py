@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
+from common.adapters.kubernetes_logs import log_lines, rfc3339
 from common.adapters.kubernetes_views import (
     event_view,
     is_ending,
@@ -25,7 +26,7 @@ from common.adapters.kubernetes_views import (
 from common.adapters.kubernetes_watch import Follower, WatchSettings
 from common.clock import SystemClock
 from common.domain.access import Access
-from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, NodeView, SubmissionView
+from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
 from common.ports import Clock
 
@@ -224,6 +225,20 @@ class KubernetesCluster:
                 return ""
             raise
         return body[-limit:].decode("utf-8", "replace")
+
+    def pod_log_since(self, namespace: str, pod: str, since: int = 0, tail: int | None = None) -> list[LogLine]:
+        query = [("timestamps", "true"), ("limitBytes", str(_LOG_BYTES))]
+        if since > 0:
+            query.append(("sinceTime", rfc3339(since)))
+        if tail is not None:
+            query.append(("tailLines", str(tail)))
+        try:
+            body = self._api.call("GET", f"{_pods(namespace)}/{quote(pod)}/log", query, accept="*/*").body
+        except ClusterError as error:
+            if error.reason in ("NotFound", "BadRequest"):
+                return []
+            raise
+        return log_lines(body)
 
     def events(self, namespace: str, submission: str) -> list[ClusterEvent]:
         prefix = f"{submission}-"

@@ -122,6 +122,15 @@ class NodeView:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """A line of a pod's log; ``at`` in nanoseconds since the epoch. One that is not ``complete`` may grow."""
+
+    at: int
+    text: str
+    complete: bool = True
+
+
+@dataclass(frozen=True)
 class ClusterEvent:
     """Something Kubernetes told about an object of a submission."""
 

@@ -427,6 +427,8 @@ class Submission(BaseModel):
     """When the end began (queue over, or a stop being carried out): bounds the wait for workers."""
     redis_host: str = ""
     redis_port: int = 0
+    queue_password: str = Field(default="", repr=False)
+    """Of the workers' own user of the shared Redis; empty when they have none."""
     visualizer_url: str = ""
     summary: Summary | None = None
     request: str = ""

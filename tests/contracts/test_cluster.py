@@ -559,6 +559,19 @@ def test_a_long_log_is_cut_at_its_beginning(server: Case) -> None:
     assert log.endswith("line 2999\n")
 
 
+def test_a_log_is_read_on_from_a_time(case: Case) -> None:
+    case.start(ENDS, 1)
+    case.until(lambda: case.job().ended == "Complete")
+    (pod,) = case.view().workers()
+    read = case.cluster.pod_log_since
+    (line,) = read(case.backend.namespace, pod.name)
+    assert (line.text, line.complete) == ("hello", True)
+    assert read(case.backend.namespace, pod.name, line.at // 10**9) == [line]
+    assert read(case.backend.namespace, pod.name, line.at // 10**9 + 1) == []
+    assert read(case.backend.namespace, pod.name, tail=0) == []
+    assert read(case.backend.namespace, "no-such-pod") == []
+
+
 def test_what_the_server_refuses_keeps_its_reason(server: Case) -> None:
     manifest = manifests.worker_job(server.submission(WAITS), 1, 1, server.settings)
     manifest["spec"]["parallelism"] = -1

@@ -16,6 +16,7 @@ from common.domain.cluster import (
     WORKER_ROLE,
     ClusterEvent,
     JobView,
+    LogLine,
     NodeView,
     PodView,
     SubmissionView,
@@ -233,6 +234,19 @@ class FakeCluster:
         self._enter("pod_log")
         known = self.pods.get((namespace, pod))
         return "" if known is None else known.log[-limit:]
+
+    def pod_log_since(self, namespace: str, pod: str, since: int = 0, tail: int | None = None) -> list[LogLine]:
+        self._enter("pod_log_since")
+        known = self.pods.get((namespace, pod))
+        text = "" if known is None else known.log
+        # The fake's pods write their lines a second apart from their creation on.
+        first = 0 if known is None else int(known.created_at)
+        lines = [
+            LogLine((first + at) * 10**9, line.rstrip("\n"), line.endswith("\n"))
+            for at, line in enumerate(text.splitlines(keepends=True))
+        ]
+        lines = [line for line in lines if line.at >= since * 10**9]
+        return lines if tail is None else lines[max(0, len(lines) - tail) :]
 
     def events(self, namespace: str, submission: str) -> list[ClusterEvent]:
         self._enter("events")

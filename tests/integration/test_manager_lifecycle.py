@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import redis
 from pydantic import SecretStr
 
 from common.adapters.kubernetes_cluster import KubernetesCluster
@@ -166,6 +169,72 @@ def test_an_image_of_the_original_contract_runs_unchanged(manager: Manager, even
     eventually(lambda: manager.status(id)["status"] == "completed", within=90)
     eventually(lambda: manager.is_gone_from_cluster(id), within=30)
     assert Counter(manager.results(id)) == Counter(item.upper() for item in items)
+
+
+def queue_server(manager: Manager, id: str) -> redis.Redis:
+    (pod,) = (pod for pod in manager.cluster.view("default", id).pods if pod.role == "queue")
+    return redis.Redis(pod.ip, socket_timeout=5)
+
+
+def test_a_dedicated_queue_whose_server_dies_goes_on_with_its_items(manager: Manager, eventually: Eventually) -> None:
+    slow = ORIGINAL_WORKER.replace("    r.rpush(", "    __import__('time').sleep(0.3)\n    r.rpush(")
+    patient = slow.replace("decode_responses=True", "decode_responses=True, retry=redis.retry.Retry(B(1, 0.1), 60)")
+    head = "import redis.retry\nfrom redis.backoff import ExponentialBackoff as B\n"
+    items = [f"line {n}" for n in range(12)]
+    id = manager.submit(command=["python3", "-c", head + patient], workload=items, queue="dedicated")
+    eventually(lambda: manager.status(id)["counts"]["done"] > 1 or manager.results(id), within=60)
+    with queue_server(manager, id) as server:
+        # What was written in the last second before a crash may be lost; this is not about that.
+        server.execute_command("BGREWRITEAOF")
+        time.sleep(1.2)
+        with suppress(redis.RedisError):
+            server.execute_command("SHUTDOWN", "NOSAVE", "NOW")
+    eventually(lambda: manager.status(id)["status"] == "completed", within=90)
+    assert set(manager.results(id)) == {item.upper() for item in items}
+
+
+def test_a_dedicated_queue_whose_pod_is_deleted_is_an_error(
+    manager: Manager, embedded: LocalClusterProcess, eventually: Eventually
+) -> None:
+    id = manager.submit(command=["sleep", "60"], workload=["a"], queue="dedicated", grace_period=0)
+    eventually(lambda: manager.status(id)["status"] == "ongoing", within=60)
+    embedded.call("DELETE", f"/api/v1/namespaces/default/pods/{id}-queue")
+    eventually(lambda: manager.status(id)["status"] == "error", within=60)
+    assert "the dedicated queue's pod" in manager.status(id)["reason"]
+
+
+def test_a_worker_has_its_own_user_of_redis_also_after_redis_forgot_it(
+    manager: Manager, own_redis: RedisProcess, eventually: Eventually
+) -> None:
+    items = [str(n) for n in range(40)]
+    id = manager.submit(run="sh -c 'sleep 0.1; echo {item}'", workload=items, replicas={"initial": 2})
+    eventually(lambda: manager.results(id), within=60)
+    with own_redis.client() as client:
+        assert f"asp-{id}" in client.acl_users()
+        assert any(connection["user"] == f"asp-{id}" for connection in client.client_list())
+    time.sleep(1.1)
+    own_redis.stop()
+    own_redis.start()
+    eventually(lambda: manager.status(id)["status"] == "completed", within=90)
+    assert set(manager.results(id)) == set(items)
+    with own_redis.client() as client:
+        eventually(lambda: f"asp-{id}" not in client.acl_users(), within=30)
+
+
+def test_logs_are_followed_until_the_end(manager: Manager, eventually: Eventually) -> None:
+    script = "for n in 1 2 3 4 5 6; do echo line-$n; sleep 0.5; done; exit 3"
+    id = manager.submit(command=["sh", "-c", script], workload=["a"], replicas={"min": 2})
+    eventually(lambda: manager.status(id)["status"] == "ongoing", within=30)
+    answer = manager.client.get(f"/submissions/{id}/log?follow=true")
+    assert answer.mimetype == "text/plain"
+    told = Counter(line.partition(" | ")[2] for line in answer.text.splitlines())
+    assert manager.status(id)["status"] == "error"
+    pods = manager.client.get(f"/submissions/{id}/log").get_json()["pods"]
+    # A pod that was removed at the end may have written more than what was kept of it.
+    assert Counter(line for text in pods.values() for line in text.splitlines()) <= told
+    assert told["line-6"] >= 2
+    tail = manager.client.get(f"/submissions/{id}/log?tail=1").get_json()["pods"]
+    assert tail == {name: text.splitlines(keepends=True)[-1] for name, text in pods.items()}
 
 
 def test_nothing_is_left_in_redis_after_keep(manager: Manager, own_redis: RedisProcess, eventually: Eventually) -> None:

@@ -19,11 +19,13 @@ from common.domain.submission import Submission, SubmissionSpec, Workload
 from common.http.contracts import MonitoringReport, ScalingView, VisualizingView
 from manager.announcing import Announcer, Others
 from manager.book import Book
+from manager.keyring import Keyring
 from manager.launching import Launcher
 from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
+from tests.fakes.access import MemoryAccess
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.queues import MemoryQueues
@@ -89,6 +91,8 @@ class Stage:
         self.metrics = MemoryMetrics(self.clock)
         self.cluster = FakeCluster(self.clock, auto_start=auto_start, lingering=lingering)
         self.queues = MemoryQueues(lambda _: MemoryQueue(self.clock.now))
+        self.access = MemoryAccess()
+        self.access_offered = True
         self.leases = MemoryLeases(self.clock)
         self.monitor = FakeRemote({"MonitoringReport": REPORT, "MonitoringView": REPORT})
         self.controller = FakeRemote({"ScalingView": SCALING})
@@ -111,6 +115,7 @@ class Stage:
                 book=Book(self.records, self.journal, self.clock),
                 queues=self.queues,
                 launcher=Launcher(self.cluster, self.manifests),
+                keyring=Keyring(self.access if self.access_offered else None),
                 announcer=Announcer(others, self.clock, "default"),
                 loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),
                 logs=LogKeeper(self.cluster, self.texts),

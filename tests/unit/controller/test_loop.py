@@ -18,7 +18,7 @@ from controller.record import Cap, Scaling, begin
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.queues import MemoryQueues
-from tests.fakes.records import MemoryJournal, MemoryRecords
+from tests.fakes.records import MemoryJournal, MemoryRecords, MemoryTexts
 from tests.unit.controller.builders import observed
 from tests.unit.controller.plant import BUILT_IN, request_for
 
@@ -53,6 +53,7 @@ class Stage:
         self.caps: MemoryRecords[Cap] = MemoryRecords(clock=self.clock)
         self.observations: MemoryRecords[Observation] = MemoryRecords(clock=self.clock)
         self.journal = MemoryJournal(clock=self.clock)
+        self.texts = MemoryTexts(clock=self.clock)
         self.world = World(
             self.records,
             self.caps,
@@ -60,6 +61,7 @@ class Stage:
             self.journal,
             self.queues,
             self.cluster,
+            self.texts,
             self.clock,
             BUILT_IN,
         )
@@ -233,6 +235,29 @@ def test_on_the_originals_lists_nobody_is_removed_while_the_last_items_are_in_wo
     stage.observe()
     stage.step()
     assert stage.parallelism == 4
+
+
+def test_the_logs_of_pods_that_go_are_kept_before_they_go(stage: Stage) -> None:
+    stage.begin(4)
+    stage.step()
+    for pod in stage.cluster.running(ID):
+        pod.log = f"index {pod.index} says goodbye\n"
+    stage.want(2)
+    stage.next_decision()
+    assert len(stage.cluster.running(ID)) == 2
+    assert sorted(stage.texts.get(ID).values()) == ["index 2 says goodbye\n", "index 3 says goodbye\n"]
+
+
+def test_a_log_that_cannot_be_kept_does_not_hold_up_the_scaling(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(namespace: str, pod: str, limit: int = 65536) -> str:
+        raise Unavailable("it does not answer: the test says so")
+
+    monkeypatch.setattr(stage.cluster, "pod_log", away)
+    stage.begin(4)
+    stage.step()
+    stage.want(2)
+    stage.next_decision()
+    assert len(stage.cluster.running(ID)) == 2
 
 
 def test_an_upward_decision_cancels_the_drain(stage: Stage) -> None:

@@ -436,6 +436,32 @@ def test_logs_are_merged_from_kept_and_live_pods(door: Door, monkeypatch: pytest
     assert door.client.get(f"/submissions/{id}/log?pod=pod-z").status_code == 404
 
 
+def test_the_last_lines_may_be_asked_for(door: Door) -> None:
+    id = door.submit()
+    filled(door, id, "a")
+    door.texts.put(id, "pod-a", "one\ntwo\nthree\n")
+    assert door.client.get(f"/submissions/{id}/log?tail=2").get_json()["pods"] == {"pod-a": "two\nthree\n"}
+    assert door.client.get(f"/submissions/{id}/log?tail=0").get_json()["pods"] == {"pod-a": ""}
+
+
+@pytest.mark.parametrize("query", ["tail=-1", "tail=x", "tail=1e3", "follow=perhaps"])
+def test_a_wrong_parameter_of_the_log_is_named(door: Door, query: str) -> None:
+    answer = door.client.get(f"/submissions/{door.submit()}/log?{query}")
+    assert answer.status_code == 400
+    assert answer.get_json()["details"][0]["field"] == query.split("=")[0]
+
+
+def test_a_followed_log_is_plain_text_and_ends_with_the_submission(door: Door) -> None:
+    id = door.submit()
+    filled(door, id, "a")
+    door.texts.put(id, "pod-a", "one\ntwo\n")
+    door.end(id)
+    answer = door.client.get(f"/submissions/{id}/log?follow=true&tail=1")
+    assert answer.mimetype == "text/plain"
+    assert answer.text == "pod-a | two\n"
+    assert door.client.get("/submissions/kj-9999999/log?follow=true").status_code == 404
+
+
 def test_kept_logs_are_read_without_the_cluster(door: Door) -> None:
     id = door.submit()
     filled(door, id, "a")

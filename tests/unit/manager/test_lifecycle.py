@@ -101,6 +101,45 @@ def test_a_dedicated_queue_comes_first() -> None:
     assert isinstance(step(of, stats=None, view=None, cluster_problem="it is away"), Hold)
 
 
+def test_a_dedicated_queue_that_crashes_at_once_is_an_error_before_it_has_an_address() -> None:
+    of = submission(State.LOADING, spec={"queue": "dedicated"})
+    crashing = replace(QUEUE_POD, reason="CrashLoopBackOff", message="back-off 10s restarting failed container")
+    said = step(of, stats=None, view=SubmissionView((), (crashing,)))
+    assert isinstance(said, Conclude)
+    assert said.state is State.ERROR
+    assert "CrashLoopBackOff" in said.reason
+
+
+def test_a_dedicated_queue_that_is_started_again_in_its_pod_is_waited_for() -> None:
+    of = submission(spec={"queue": "dedicated"}, redis_host="10.0.0.9")
+    problem = "the dedicated queue does not answer: refused"
+    assert step(of, stats=None, queue_problem=problem, view=SubmissionView((JOB,), (QUEUE_POD, POD))) == Hold(
+        problem, RULES.watch
+    )
+    assert isinstance(step(of, stats=None, queue_problem=problem, view=None, cluster_problem="away"), Hold)
+
+
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [
+        ((), "the dedicated queue's pod is gone, and its items with it"),
+        ((replace(QUEUE_POD, deleting=True),), "the dedicated queue's pod is gone, and its items with it"),
+        (
+            (replace(QUEUE_POD, phase="Failed", reason="Evicted", message="disk"),),
+            "the dedicated queue's pod ended: (Evicted): disk",
+        ),
+    ],
+)
+def test_a_dedicated_queue_whose_pod_is_gone_is_an_error(pods: tuple[PodView, ...], told: str) -> None:
+    of = submission(spec={"queue": "dedicated"}, redis_host="10.0.0.9")
+    view = SubmissionView((JOB,), (*pods, POD))
+    assert step(of, stats=None, queue_problem="refused", view=view) == Conclude(State.ERROR, told, remove=True)
+    stopping = of.model_copy(update={"intent": Intent.STOP})
+    assert step(stopping, stats=None, queue_problem="refused", view=view) == Conclude(State.ERROR, told, remove=True)
+    terminating = of.model_copy(update={"intent": Intent.TERMINATE})
+    assert step(terminating, stats=None, queue_problem="refused", view=view).state is State.TERMINATED  # type: ignore[union-attr]
+
+
 def test_a_healthy_run_is_attended() -> None:
     assert step(submission()) == Attend("", RULES.watch)
     assert step(submission(), stats=replace(STATS, ready=0, leased=3, taken=10)) == Attend("", RULES.watch_near_end)

@@ -586,6 +586,40 @@ def test_a_pod_that_fails_is_told_once(stage: Stage) -> None:
     assert stage.texts.get(ID) == {f"{ID}-g1-0-00001": "out of paper"}
 
 
+def test_a_pod_that_was_evicted_is_told_without_alarm(stage: Stage) -> None:
+    stage.submit(replicas={"initial": 2})
+    stage.step()
+    stage.cluster.evict(stage.cluster.running(ID)[0])
+    stage.run(2)
+    assert [line for line in stage.told() if "taken away" in line] == [
+        f"{ID}-g1-0-00001 was taken away by the cluster with code 143 (Evicted)"
+    ]
+
+
+def test_what_kubernetes_warned_of_outlives_its_events(stage: Stage) -> None:
+    stage.submit()
+    stage.run(2)
+    stage.cluster.tell("default", ID, "FailedScheduling", "0/3 nodes are available")
+    stage.cluster.tell("default", ID, "Pulled", "the image is there", warning=False)
+    stage.intend(Intent.TERMINATE)
+    stage.run(3)
+    assert stage.now.state is State.TERMINATED
+    assert sum("FailedScheduling: 0/3 nodes are available" in line for line in stage.told()) == 1
+    assert not any("Pulled" in line for line in stage.told())
+
+
+def test_an_empty_log_does_not_take_the_place_of_one_that_was_kept(stage: Stage) -> None:
+    stage.submit()
+    stage.run(2)
+    (pod,) = stage.cluster.running(ID)
+    stage.texts.put(ID, pod.name, "kept before it went\n")
+    stage.restart()
+    stage.cluster.finish(pod, 0)
+    stage.intend(Intent.TERMINATE)
+    stage.run(3)
+    assert stage.texts.get(ID) == {pod.name: "kept before it went\n"}
+
+
 @pytest.mark.parametrize("intent", [Intent.STOP, Intent.TERMINATE])
 @pytest.mark.parametrize("call", ["create_secret", "create_job"])
 def test_an_intention_raised_in_the_middle_of_a_step_is_heard(stage: Stage, intent: Intent, call: str) -> None:
@@ -616,6 +650,7 @@ def test_a_deleted_submission_leaves_nothing_at_once(stage: Stage) -> None:
     stage.step()
     assert stage.records.get(ID) is None
     assert (stage.controller.deleted, stage.monitor.deleted) == ([f"/scaling/{ID}"], [f"/monitoring/{ID}"])
+    assert stage.visualizer.deleted == [f"/visualizing/{ID}"]
     assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
 
 

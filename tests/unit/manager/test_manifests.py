@@ -118,6 +118,16 @@ def test_the_dedicated_queue_listens_on_its_pods_address_only() -> None:
     assert pod["metadata"]["labels"]["asperathos.io/role"] == "queue"
 
 
+def test_the_dedicated_queue_keeps_its_items_when_its_server_is_started_again() -> None:
+    pod = queue_pod(submission(queue="dedicated"), SETTINGS)["spec"]
+    (only,) = pod["containers"]
+    assert pod["restartPolicy"] == "Always"
+    assert pod["volumes"] == [{"name": "data", "emptyDir": {}}]
+    assert only["volumeMounts"] == [{"name": "data", "mountPath": "/data"}]
+    assert only["command"][only["command"].index("--dir") + 1] == "/data"
+    assert only["command"][only["command"].index("--appendonly") + 1] == "yes"
+
+
 def test_resources_and_placement_are_passed_on() -> None:
     document = {
         "resources": {"cpu": "500m", "memory": "64Mi", "memory_limit": "1Gi", "gpu": 2},

@@ -72,7 +72,13 @@ def test_not_asked_for_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/visualizing/kj-9"), ("PUT", "/visualizing/kj-9/stop"), ("GET", "/visualizing/a/b")]
+    ("method", "path"),
+    [
+        ("GET", "/visualizing/kj-9"),
+        ("PUT", "/visualizing/kj-9/stop"),
+        ("DELETE", "/visualizing/kj-9"),
+        ("GET", "/visualizing/a/b"),
+    ],
 )
 def test_unknown_is_404(method: str, path: str) -> None:
     answer = Fixture().http.open(path, method=method)

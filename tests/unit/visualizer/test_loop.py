@@ -65,6 +65,27 @@ def test_the_board_of_a_purged_submission_is_withdrawn_and_forgotten() -> None:
     assert bench.wall.removed == ["kj-1"]
 
 
+def test_a_board_that_is_dropped_goes_at_once_though_the_manager_is_away() -> None:
+    bench = Bench()
+    bench.run()
+    bench.known = None
+    for _ in range(2):
+        assert bench.fixture.http.delete("/visualizing/kj-1").status_code == 204
+    assert bench.fixture.wakeups.sent[-1] == ("visualizer", "kj-1")
+    bench.run(1)
+    assert bench.board is None
+    assert bench.wall.removed == ["kj-1"]
+
+
+def test_a_dropped_board_that_is_asked_for_again_stays() -> None:
+    bench = Bench()
+    bench.run()
+    bench.fixture.http.delete("/visualizing/kj-1")
+    bench.fixture.boards.show("kj-1", VisualizingRequest(visualizer_plugin="wall"))
+    bench.run()
+    assert bench.board is not None
+
+
 def test_a_manager_that_is_away_purges_nothing() -> None:
     bench = Bench()
     bench.run()

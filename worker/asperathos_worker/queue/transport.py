@@ -109,9 +109,11 @@ class WireTransport:
                 problem = translated(str(error))
                 if last or not isinstance(problem, QueueUnavailable):
                     raise problem from error
-            except redis.AuthenticationError as error:
-                raise QueueRefused(str(error)) from error
             except (OSError, redis.RedisError) as error:
+                # Credentials that were good once will be so again: a Redis that was restarted without its users gets
+                # them back from the manager.
+                if isinstance(error, redis.AuthenticationError) and not self._wire.connections:
+                    raise QueueRefused(str(error)) from error
                 if last:
                     raise QueueUnavailable(f"{type(error).__name__}: {error}") from error
             self._sleep(self._pause * 4**attempt)

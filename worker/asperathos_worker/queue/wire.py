@@ -63,6 +63,8 @@ class Wire:
         self._skipped = 0
         self._buffer = b""
         self._at = 0
+        self.connections = 0
+        """How often it has connected."""
 
     def connect(self) -> None:
         """Connect now unless connected."""
@@ -75,6 +77,7 @@ class Wire:
             self._eager = _LOOK != 0 and type(connection._sock) is socket.socket
             if self._eager:
                 _bound_by_kernel(connection._sock, self._timeout)
+            self.connections += 1
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""

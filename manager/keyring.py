@@ -1,0 +1,48 @@
+"""Gives the workers of each submission a Redis user of their own, for as long as there may be workers."""
+
+from __future__ import annotations
+
+import secrets
+
+from common.domain.errors import Forbidden
+from common.domain.submission import Submission
+from common.logging import get_logger
+from common.ports import QueueAccess
+
+log = get_logger(__name__)
+_RANDOM_BYTES = 24
+
+
+class Keyring:
+    """``access`` None: workers get the suite's own address of the shared Redis."""
+
+    def __init__(self, access: QueueAccess | None) -> None:
+        self._access = access
+
+    def password(self, submission: Submission) -> str:
+        """What the record is to hold before anything is granted: as it is, or a new one where one is needed."""
+        if self._access is None or submission.spec.queue != "shared" or submission.queue_password:
+            return submission.queue_password
+        return secrets.token_urlsafe(_RANDOM_BYTES)
+
+    def grant(self, submission: Submission) -> None:
+        """Have the user. Raises Unavailable, and Forbidden when we may not manage users."""
+        if self._access is not None and submission.queue_password:
+            self._access.grant(submission.id, submission.queue_password)
+
+    def assert_granted(self, submission: Submission) -> str:
+        """Have the user again, should Redis have been restarted without it; returns why that cannot be, or ''."""
+        try:
+            self.grant(submission)
+        except Forbidden as error:
+            return error.message
+        return ""
+
+    def withdraw(self, submission: Submission) -> None:
+        """Remove the user. Raises Unavailable."""
+        if self._access is None or not submission.queue_password:
+            return
+        try:
+            self._access.revoke(submission.id)
+        except Forbidden as error:
+            log.warning("queue_user_left", id=submission.id, error=error.message)
