@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import exit_codes
-from cli.commands import control, queries, stack, submitting, watching
+from cli.commands import cluster, control, queries, stack, submitting, watching
 
 
 @click.group(epilog=exit_codes.HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,6 +33,7 @@ for command in (
     queries.nodes,
     control.stop,
     control.delete,
+    cluster.cluster,
 ):
     main.add_command(command)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from common.adapters.kubernetes_cluster import KubernetesCluster
-from common.adapters.redis_queue import RedisQueues
-
+from common.adapters.kubernetes_clusters import connect_clusters
 from common.adapters.redis_history import RedisJournal
+from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
 from common.domain.errors import Unavailable
@@ -35,7 +34,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             observations=RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation),
             journal=journal,
             queues=RedisQueues(foundation.redis),
-            cluster=KubernetesCluster(settings.kubeconfig, settings.cluster_timeout),
+            clusters=connect_clusters(foundation.redis, settings, settings.cluster_timeout),
             clock=foundation.clock,
             laws=laws,
         )

@@ -12,7 +12,7 @@ from common.domain.errors import BadRequest, ClusterError, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
-from common.ports import Clock, Cluster, Journal, Queues, Records
+from common.ports import Clock, Clusters, Journal, Queues, Records
 from controller.actuation import DRAIN_TICK, Aim, aim, lowest_harmless, must_force, only_last_items, reconcile
 from controller.deciding import decide, is_due, is_over
 from controller.guard import Bounds
@@ -35,7 +35,7 @@ class World:
     observations: Records[Observation]
     journal: Journal
     queues: Queues
-    cluster: Cluster
+    clusters: Clusters
     clock: Clock
     laws: LawBook
 
@@ -133,7 +133,7 @@ class ScalingLoop:
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
         try:
-            view = self._world.cluster.scale_job(request.namespace, request.job, target)
+            view = self._world.clusters.at(request.cluster).scale_job(request.namespace, request.job, target)
         except ClusterError as error:
             log.warning("scaling_refused", id=id, job=request.job, replicas=target, error=error.message)
             return record.model_copy(update={"problem": error.message})

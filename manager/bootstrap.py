@@ -7,12 +7,13 @@ from typing import Any
 
 from asperathos_worker.queue.redis_queue import RedisQueue
 
-from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.kubernetes_clusters import connect_clusters, seals
 from common.adapters.redis_coordination import RedisClaims
 from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
+from common.domain.clusters import ACTIVE_RECORDS, CLUSTER_RECORDS, ActiveCluster, ClusterRecord
 from common.domain.events import OBSERVATION_RECORDS
 from common.domain.progress import Observation
 from common.domain.submission import Submission
@@ -23,6 +24,7 @@ from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
+from manager.clusters import ClusterRegistry, ClusterStores
 from manager.launching import Launcher
 from manager.lifecycle import LifecycleRules
 from manager.loading import Loader
@@ -60,7 +62,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         journal=RedisJournal(foundation.redis),
         texts=RedisTexts(foundation.redis),
         queues=RedisQueues(foundation.redis, settings.redis_timeout),
-        cluster=KubernetesCluster(settings.kubeconfig),
+        clusters=connect_clusters(foundation.redis, settings),
         wakeups=foundation.wakeups,
         claims=RedisClaims(foundation.redis),
         clock=foundation.clock,
@@ -71,11 +73,27 @@ def build(settings: Settings, roles: Roles) -> Service:
         token = settings.service_token.get_secret_value()
         controller = ServiceClient(settings.controller_url, token, timeout=_LOOP_TIMEOUT, retries=1)
         admission = Admission(settings, RestLaws(controller))
-        service = ManagerService(stores, admission, settings.idempotency_keep)
+        clusters = _registry(foundation, settings, stores)
+        service = ManagerService(stores, admission, clusters, settings.idempotency_keep)
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
         reports = Reports(stores, service, monitor, settings.namespace)
-        register(app, service, reports, settings.max_item, settings.cors_origin)
+        register(app, service, reports, clusters, settings.max_item, settings.cors_origin)
     return Service(app, loop)
+
+
+def _registry(foundation: Foundation, settings: Settings, stores: Stores) -> ClusterRegistry:
+    return ClusterRegistry(
+        ClusterStores(
+            clusters=RedisRecords(foundation.redis, CLUSTER_RECORDS, ClusterRecord),
+            active=RedisRecords(foundation.redis, ACTIVE_RECORDS, ActiveCluster),
+            submissions=stores.records,
+            connections=stores.clusters,
+            sealing=seals(settings),
+            clock=stores.clock,
+        ),
+        settings.default_cluster,
+        settings.kubeconfig_programs,
+    )
 
 
 def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
@@ -95,10 +113,10 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
     tools = Tools(
         book=Book(stores.records, stores.journal, clock),
         queues=stores.queues,
-        launcher=Launcher(stores.cluster, _manifest_settings(settings)),
+        launcher=Launcher(stores.clusters, _manifest_settings(settings)),
         announcer=Announcer(others, clock, settings.namespace),
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
-        logs=LogKeeper(stores.cluster, stores.texts),
+        logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
         metrics=RedisMetrics(foundation.redis),
         leases=foundation.leases,

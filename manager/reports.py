@@ -158,9 +158,10 @@ class Reports:
         """The dashboard's address, '' before there is one. Raises NotFound."""
         return {"visualizer_url": self._service.find(id).value.visualizer_url}
 
-    def nodes(self) -> dict[str, Any]:
-        """The cluster's nodes. Raises Unavailable and ClusterError."""
-        return {"nodes": [asdict(node) for node in self._stores.cluster.nodes()]}
+    def nodes(self, cluster: str) -> dict[str, Any]:
+        """A cluster's nodes. Raises Unavailable and ClusterError."""
+        nodes = self._stores.clusters.at(cluster).nodes()
+        return {"cluster": cluster, "nodes": [asdict(node) for node in nodes]}
 
     def _queue(self, submission: Submission) -> ServiceQueue | None:
         """None while a dedicated queue has no address yet."""
@@ -174,7 +175,7 @@ class Reports:
 
     def _cluster_events(self, submission: Submission) -> list[dict[str, Any]]:
         try:
-            found = self._stores.cluster.events(self._namespace_of(submission), submission.id)
+            found = self._stores.clusters.at(submission.cluster).events(self._namespace_of(submission), submission.id)
         except (Unavailable, ClusterError) as error:
             log.warning("cluster_events_not_read", id=submission.id, error=error.message)
             return []
@@ -193,7 +194,7 @@ class Reports:
         logs = dict(self._stores.texts.get(submission.id))
         for pod in self._live_pods(submission):
             try:
-                text = self._stores.cluster.pod_log(pod.namespace, pod.name)
+                text = self._stores.clusters.at(submission.cluster).pod_log(pod.namespace, pod.name)
             except (Unavailable, ClusterError) as error:
                 log.warning("log_not_read", id=submission.id, pod=pod.name, error=error.message)
                 continue
@@ -205,7 +206,7 @@ class Reports:
         if submission.job_deleted or not submission.generation:
             return []
         try:
-            view = self._stores.cluster.view(self._namespace_of(submission), submission.id)
+            view = self._stores.clusters.at(submission.cluster).view(self._namespace_of(submission), submission.id)
         except (Unavailable, ClusterError) as error:
             log.warning("pods_not_read", id=submission.id, error=error.message)
             return []

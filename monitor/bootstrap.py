@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.kubernetes_clusters import connect_clusters
 from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
@@ -33,7 +33,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             metrics=metrics,
             decisions=RedisJournal(foundation.redis),
             queues=RedisQueues(foundation.redis),
-            cluster=KubernetesCluster(settings.kubeconfig),
+            clusters=connect_clusters(foundation.redis, settings),
             clock=foundation.clock,
             monitors=monitors,
         )

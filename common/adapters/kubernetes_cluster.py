@@ -32,6 +32,7 @@ class KubernetesCluster:
 
     ``kubeconfig``: a path; empty means in-cluster, then the default file. ``timeout`` bounds the server's silence in
     one request, ``max_age`` is how old a view may be and ``events_age`` how old events; all in seconds.
+    ``document``: a kubeconfig without references to files, instead of one at a path.
     """
 
     def __init__(
@@ -42,11 +43,16 @@ class KubernetesCluster:
         max_age: float = 0.5,
         events_age: float = 2.0,
         clock: Clock | None = None,
+        document: Mapping[str, Any] | None = None,
     ) -> None:
         clock = clock or SystemClock()
-        self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout), clock)
+        self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout, document=document), clock)
         self._views = _Cache(self._list_views, clock, max_age)
         self._events = _Cache(self._list_events, clock, events_age)
+
+    def close(self) -> None:
+        """Let go of idle connections; calls under way end by themselves."""
+        self._api.close()
 
     def create_job(self, manifest: Mapping[str, Any]) -> bool:
         return self._create("/apis/batch/v1", "jobs", manifest)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
+from common.domain.clusters import CLUSTER_NAME
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
 from common.domain.rules import Rule, Ruled, named_faults
@@ -311,6 +312,7 @@ class SubmissionSpec(Strict):
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels a node must have.")
     tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints of nodes that are no obstacle.")
     namespace: str | None = Field(default=None, description="Kubernetes namespace; the manager's when absent.")
+    cluster: str | None = Field(default=None, description="Name of the cluster to run on; the active one when absent.")
     priority: Priority = Field(default=Priority.NORMAL, description="low, normal or high.")
     grace_period: Annotated[Duration, Field(le=3600)] = Field(
         default=30.0, description="Seconds a replica gets between SIGTERM and SIGKILL."
@@ -346,6 +348,13 @@ class SubmissionSpec(Strict):
     def _dns_label(cls, value: str | None) -> str | None:
         if value is not None and not DNS_LABEL.fullmatch(value):
             raise ValueError("must be a Kubernetes namespace name")
+        return value
+
+    @field_validator("cluster")
+    @classmethod
+    def _cluster_name(cls, value: str | None) -> str | None:
+        if value is not None and not CLUSTER_NAME.fullmatch(value):
+            raise ValueError("must be the name of a cluster")
         return value
 
     @field_validator("env", mode="before")
@@ -441,6 +450,8 @@ class Submission(BaseModel):
 
     id: str
     spec: SubmissionSpec
+    cluster: str = ""
+    """The cluster it was accepted for, whichever is active later; empty for the default one."""
     form: Literal["native", "compatible"] = "native"
     state: State = State.CREATED
     intent: Intent = Intent.NONE

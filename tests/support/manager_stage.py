@@ -26,6 +26,7 @@ from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
 from tests.fakes.records import MemoryJournal, MemoryLeases, MemoryMetrics, MemoryRecords, MemoryTexts
 
@@ -110,10 +111,10 @@ class Stage:
             Tools(
                 book=Book(self.records, self.journal, self.clock),
                 queues=self.queues,
-                launcher=Launcher(self.cluster, self.manifests),
+                launcher=Launcher(FakeClusters(self.cluster), self.manifests),
                 announcer=Announcer(others, self.clock, "default"),
                 loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),
-                logs=LogKeeper(self.cluster, self.texts),
+                logs=LogKeeper(FakeClusters(self.cluster), self.texts),
                 texts=self.texts,
                 metrics=self.metrics,
                 leases=self.leases,

@@ -17,6 +17,7 @@ from controller.loop import ScalingLoop, World
 from controller.record import Cap, Scaling, begin
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
 from tests.fakes.records import MemoryJournal, MemoryRecords
 from tests.unit.controller.builders import observed
@@ -59,7 +60,7 @@ class Stage:
             self.observations,
             self.journal,
             self.queues,
-            self.cluster,
+            FakeClusters(self.cluster),
             self.clock,
             BUILT_IN,
         )
