@@ -196,7 +196,7 @@ def test_a_status_shows_what_was_measured_and_decided(door: Door) -> None:
 GETS = ("", "/log", "/report", "/errors", "/results", "/items", "/events", "/visualizer", "/forecast")
 
 
-@pytest.mark.parametrize("id", [UNKNOWN, "cluster", "..", "kj-0", "KJ-0000000", "kj-00000000", "%00", "a" * 500])
+@pytest.mark.parametrize("id", [UNKNOWN, "clusters", "..", "kj-0", "KJ-0000000", "kj-00000000", "%00", "a" * 500])
 def test_an_unknown_submission_is_not_found(door: Door, id: str) -> None:
     for path in GETS:
         answer = door.client.get(f"/submissions/{id}{path}")
