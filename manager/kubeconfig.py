@@ -20,7 +20,7 @@ MAX_KUBECONFIG = 256 * 1024
 """Most characters of a kubeconfig."""
 MAX_CERTIFICATE = 64 * 1024
 _FIELD = "cluster_config"
-_CLUSTER_TEXTS = ("server", "tls-server-name", "proxy-url", "certificate-authority", "certificate-authority-data")
+_CLUSTER_TEXTS = ("tls-server-name", "proxy-url", "certificate-authority", "certificate-authority-data")
 _USER_TEXTS = ("token", TOKEN_FILE, "username", "password", *USER_FILES, *(f"{name}-data" for name in USER_FILES))
 _PROGRAMS = ("exec", "auth-provider")
 _DATA = tuple(f"{name}-data" for name in (*CLUSTER_FILES, *USER_FILES))
@@ -61,7 +61,7 @@ def parse_kubeconfig(text: str, programs: bool = False) -> Kubeconfig:
             kept_user.pop(reference, None)
     if "token" in kept_user:
         kept_user.pop(TOKEN_FILE, None)
-    kept_cluster = {key: cluster[key] for key in (*_CLUSTER_TEXTS, "insecure-skip-tls-verify") if cluster.get(key)}
+    kept_cluster = {key: cluster[key] for key in ("server", *_CLUSTER_TEXTS, "insecure-skip-tls-verify") if cluster.get(key)}
     if "certificate-authority-data" in kept_cluster:
         kept_cluster.pop("certificate-authority", None)
     kept = {

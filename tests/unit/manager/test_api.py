@@ -220,8 +220,8 @@ def test_every_route_answers_with_json_appended(door: Door) -> None:
     [
         ("PATCH", "/submissions/kj-0000000", 405),
         ("PUT", "/submissions", 405),
-        ("POST", "/submissions/cluster", 405),
-        ("GET", "/submissions/cluster/activate", 404),
+        ("PUT", "/submissions/cluster", 405),
+        ("PUT", "/submissions/cluster/activate", 405),
         ("GET", "/nothing", 404),
     ],
 )

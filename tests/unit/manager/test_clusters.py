@@ -78,7 +78,7 @@ def test_a_name_is_no_path(door: Door, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [None, [], {}, {"cluster_name": "a"}, {"cluster_name": 5, "cluster_config": []}, {"cluster_config": SECRET}]
+    "body", [[], {}, {"cluster_name": "a"}, {"cluster_name": 5, "cluster_config": []}, {"cluster_config": SECRET}]
 )
 def test_a_wrong_body_is_refused(door: Door, body: Any) -> None:
     answer = door.client.post("/submissions/cluster", json=body)
