@@ -61,7 +61,9 @@ def parse_kubeconfig(text: str, programs: bool = False) -> Kubeconfig:
             kept_user.pop(reference, None)
     if "token" in kept_user:
         kept_user.pop(TOKEN_FILE, None)
-    kept_cluster = {key: cluster[key] for key in ("server", *_CLUSTER_TEXTS, "insecure-skip-tls-verify") if cluster.get(key)}
+    kept_cluster = {
+        key: cluster[key] for key in ("server", *_CLUSTER_TEXTS, "insecure-skip-tls-verify") if cluster.get(key)
+    }
     if "certificate-authority-data" in kept_cluster:
         kept_cluster.pop("certificate-authority", None)
     kept = {

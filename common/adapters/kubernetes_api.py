@@ -175,12 +175,13 @@ class KubernetesApi:
     def _configuration_of(self, document: Mapping[str, Any]) -> Any:
         configuration = client.Configuration()
         directory = tempfile.mkdtemp(prefix="asperathos-tls-")  # private to this user
-        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        remove = weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         try:
             config.load_kube_config_from_dict(  # type: ignore[no-untyped-call]
                 _with_files(document, Path(directory)), client_configuration=configuration, persist_config=False
             )
         except (config.ConfigException, OSError, ValueError, LookupError, TypeError) as error:
+            remove()
             # What the error says may hold what the kubeconfig holds.
             raise Unavailable(f"the kubeconfig cannot be used ({type(error).__name__})") from None
         configuration.retries = False

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +76,20 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("clusters")
-    redis = RedisProcess(tmp_path_factory.mktemp("redis"))
-    redis.start()
     flags = ("--backoff-base", "0.3", "--shutdown-grace", "1")
-    clusters = [LocalClusterProcess(directory / name, flags) for name in ("west", "east")]
-    for cluster in clusters:
-        cluster.start()
-    made = World(directory, redis, *clusters)
-    for service in reversed(made.services):
-        service.start()
-    yield made
-    for service in made.services:
-        service.stop()
-    for cluster in clusters:
-        cluster.stop()
-    redis.stop()
+    with ExitStack() as running:
+        redis = RedisProcess(tmp_path_factory.mktemp("redis"))
+        redis.start()
+        running.callback(redis.stop)
+        clusters = [LocalClusterProcess(directory / name, flags) for name in ("west", "east")]
+        for cluster in clusters:
+            running.callback(cluster.stop)
+            cluster.start()
+        made = World(directory, redis, *clusters)
+        for service in reversed(made.services):
+            running.callback(service.stop)
+            service.start()
+        yield made
 
 
 def test_two_submissions_run_on_two_clusters_at_once(world: World, eventually: Eventually) -> None:
@@ -103,7 +103,7 @@ def test_two_submissions_run_on_two_clusters_at_once(world: World, eventually: E
     control = {"law": "scripted", "interval": 0.5, "settings": {"steps": [[0, 2]]}}
     document: dict[str, Any] = {
         "run": "sh -c 'sleep 0.2; echo {item}'",
-        "workload": [str(n) for n in range(60)],
+        "workload": [str(n) for n in range(40)],
         "replicas": {"min": 1, "max": 2, "initial": 1},
         "control": control,
         "monitoring": {"interval": 0.5},

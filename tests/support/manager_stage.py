@@ -89,6 +89,7 @@ class Stage:
         self.texts = MemoryTexts(clock=self.clock)
         self.metrics = MemoryMetrics(self.clock)
         self.cluster = FakeCluster(self.clock, auto_start=auto_start, lingering=lingering)
+        self.clusters = FakeClusters(self.cluster)
         self.queues = MemoryQueues(lambda _: MemoryQueue(self.clock.now))
         self.leases = MemoryLeases(self.clock)
         self.monitor = FakeRemote({"MonitoringReport": REPORT, "MonitoringView": REPORT})
@@ -111,10 +112,10 @@ class Stage:
             Tools(
                 book=Book(self.records, self.journal, self.clock),
                 queues=self.queues,
-                launcher=Launcher(FakeClusters(self.cluster), self.manifests),
+                launcher=Launcher(self.clusters, self.manifests),
                 announcer=Announcer(others, self.clock, "default"),
                 loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),
-                logs=LogKeeper(FakeClusters(self.cluster), self.texts),
+                logs=LogKeeper(self.clusters, self.texts),
                 texts=self.texts,
                 metrics=self.metrics,
                 leases=self.leases,

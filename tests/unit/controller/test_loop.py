@@ -48,6 +48,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.cluster = FakeCluster(self.clock)
+        self.clusters = FakeClusters(self.cluster)
         self.queue = MemoryQueue(self.clock.now, QueueConfig(lease=600))
         self.queues = MemoryQueues(lambda _: self.queue)
         self.records: MemoryRecords[Scaling] = MemoryRecords(lambda record: record.active, self.clock)
@@ -60,7 +61,7 @@ class Stage:
             self.observations,
             self.journal,
             self.queues,
-            FakeClusters(self.cluster),
+            self.clusters,
             self.clock,
             BUILT_IN,
         )
@@ -422,3 +423,18 @@ def test_the_address_of_the_queue_is_the_requests(stage: Stage) -> None:
     stage.want(1)
     stage.step()
     assert list(stage.queues.made) == [(QueueAddress(submission=ID).kind, ID)]
+
+
+def test_the_job_is_scaled_in_the_cluster_of_its_request(stage: Stage) -> None:
+    east = FakeCluster(stage.clock)
+    stage.clusters.others["east"] = east
+    east.create_job(manifest(JOB, 2))
+    stage.begin()
+    kept = stage.records.get(ID)
+    assert kept is not None
+    request = kept.value.request.model_copy(update={"cluster": "east"})
+    stage.records.update(ID, kept.value.model_copy(update={"request": request}), kept.version)
+    stage.want(5)
+    stage.next_decision()
+    assert east.jobs["default", JOB].parallelism == 5
+    assert stage.cluster.jobs["default", JOB].parallelism == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,19 +148,23 @@ def test_the_active_cluster_takes_what_names_none_from_then_on(door: Door) -> No
     assert door.client.get(f"/submissions/{after}").get_json()["cluster"] == "east"
 
 
-def test_an_unknown_cluster_is_a_fault_in_either_form(door: Door) -> None:
+def test_an_unknown_cluster_is_a_fault_in_either_form(door: Door, tmp_path: Path) -> None:
+    items = tmp_path / "items"
+    items.write_text("a\n")
     add(door)
     answer = door.client.post("/submissions", json={**NATIVE, "cluster": "esat"})
     assert answer.status_code == 400
     (fault,) = answer.get_json()["details"]
     assert fault["field"] == "cluster"
     assert "did you mean east?" in fault["problem"]
-    old = payload("e-commerce")
-    old["plugin_info"]["cluster_name"] = "esat"
-    answer = door.client.post("/submissions", json=old)
+    answer = door.client.post("/submissions", json=payload(1, f"file://{items}", cluster_name="esat"))
     assert answer.status_code == 400
     assert "plugin_info.cluster_name" in [fault["field"] for fault in answer.get_json()["details"]]
     assert door.records.ids() == []
+    id = door.submit(payload(1, f"file://{items}", cluster_name="east"))
+    told = door.client.get(f"/submissions/{id}").get_json()
+    assert told["cluster"] == "east"
+    assert not any("cluster" in warning for warning in told["warnings"])
 
 
 def test_a_cluster_that_is_used_is_not_removed(door: Door) -> None:

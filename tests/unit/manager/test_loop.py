@@ -9,6 +9,7 @@ import pytest
 from common.domain.errors import BadRequest, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
+from tests.fakes.cluster import FakeCluster
 from tests.support.manager_stage import ID, Stage
 
 
@@ -615,3 +616,29 @@ def test_a_deleted_submission_leaves_nothing_at_once(stage: Stage) -> None:
     assert stage.records.get(ID) is None
     assert (stage.controller.deleted, stage.monitor.deleted) == ([f"/scaling/{ID}"], [f"/monitoring/{ID}"])
     assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.secrets) == ({}, {}, {})
+
+
+def test_everything_of_a_submission_is_in_its_own_cluster(stage: Stage) -> None:
+    east = FakeCluster(stage.clock)
+    stage.clusters.others["east"] = east
+    submission = stage.submit()
+    stage.records.put(ID, submission.model_copy(update={"cluster": "east"}))
+    stage.step()
+    assert (len(east.running(ID)), stage.cluster.jobs) == (1, {})
+    told = [body.model_dump() for _, body in (*stage.monitor.posted, *stage.controller.posted)]
+    assert [body.get("plugin_info", body)["cluster"] for body in told] == ["east", "east"]
+    east.finish(east.running(ID)[0], 1, log="it broke")
+    stage.run(3)
+    assert "it broke" in stage.texts.get(ID).values()
+    stage.intend(Intent.TERMINATE)
+    stage.run(5)
+    assert stage.now.state is State.TERMINATED
+    assert (east.jobs, east.pods, east.secrets) == ({}, {}, {})
+    assert stage.cluster.calls == []
+
+
+def test_a_submission_whose_cluster_is_gone_says_so(stage: Stage) -> None:
+    submission = stage.submit()
+    stage.records.put(ID, submission.model_copy(update={"cluster": "gone"}))
+    stage.step()
+    assert "there is no cluster named gone" in stage.now.reason

@@ -66,3 +66,12 @@ def test_a_refusal_is_no_answer_either(clock: FakeClock) -> None:
     cluster = _Cluster(clock)
     cluster.forbids = True
     assert Views(FakeClusters(cluster), clock).get("default", "a") is None
+
+
+def test_a_silent_cluster_does_not_silence_another(clock: FakeClock) -> None:
+    silent, other = _Cluster(clock), _Cluster(clock)
+    silent.down = True
+    views = Views(FakeClusters(silent, {"east": other}), clock)
+    assert views.get("default", "a") is None
+    assert views.get("default", "a", "east") is not None
+    assert views.get("default", "a", "gone") is None
