@@ -34,6 +34,7 @@ for command in (
     cluster.cluster,
     control.stop,
     control.delete,
+    cluster.cluster,
 ):
     main.add_command(command)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -89,9 +90,36 @@ class ManagerClient:
         """Forget an ended submission."""
         self._call("DELETE", f"/submissions/{id}")
 
-    def nodes(self) -> Any:
-        """The cluster's nodes."""
-        return self._json("GET", "/nodes")
+    def nodes(self, cluster: str | None = None) -> Any:
+        """A cluster's nodes; of the active one when none is named."""
+        return self._json("GET", "/nodes", params={"cluster": cluster} if cluster else {})
+
+    def clusters(self) -> dict[str, dict[str, Any]]:
+        """What may be told of each cluster, by name."""
+        answer: dict[str, dict[str, Any]] = self._json("GET", "/submissions/cluster")
+        return answer
+
+    def add_cluster(self, name: str, kubeconfig: str) -> dict[str, Any]:
+        """Add a cluster: whether it answers, and warnings."""
+        document = {"cluster_name": name, "cluster_config": kubeconfig}
+        answer: dict[str, Any] = self._json("POST", "/submissions/cluster", json=document)
+        return answer
+
+    def add_certificate(self, cluster: str, name: str, content: str) -> dict[str, Any]:
+        """Upload a file that a cluster's kubeconfig refers to."""
+        document = {"certificate_name": name, "certificate_content": content}
+        path = f"/submissions/cluster/{quote(cluster, safe='')}/certificate"
+        answer: dict[str, Any] = self._json("POST", path, json=document)
+        return answer
+
+    def activate_cluster(self, name: str) -> dict[str, Any]:
+        """Have submissions that name no cluster run there."""
+        answer: dict[str, Any] = self._json("PUT", f"/submissions/cluster/{quote(name, safe='')}/activate")
+        return answer
+
+    def remove_cluster(self, name: str) -> None:
+        """Forget a cluster."""
+        self._call("DELETE", f"/submissions/cluster/{quote(name, safe='')}")
 
     def cluster_check(self) -> dict[str, Any]:
         """What the cluster has and lacks: ok, and findings with service, name, ok, message."""

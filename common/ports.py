@@ -224,3 +224,28 @@ class Cluster(Protocol):
 
     def allowed(self, namespace: str, access: Access) -> bool:
         """Whether we may do that in the namespace ('' for what belongs to none)."""
+
+
+class Clusters(Protocol):
+    """The clusters by name, each connected to once."""
+
+    def at(self, name: str) -> Cluster:
+        """That cluster; '' is the default one. Raises ClusterError for a name that is not known, and Unavailable when
+        its kubeconfig cannot be had or used."""
+
+    def forget(self, name: str) -> None:
+        """Close the connection of a cluster that was changed or removed; others find out by themselves."""
+
+
+class Sealing(Protocol):
+    """Makes secrets unreadable for whoever has no key."""
+
+    @property
+    def sealing(self) -> bool:
+        """Whether there is a key: without one texts stay as they are."""
+
+    def seal(self, text: str) -> str:
+        """The sealed text."""
+
+    def open(self, sealed: str) -> str:
+        """The text again. Raises Unavailable when it was sealed with another key."""

@@ -27,5 +27,12 @@ class CommonSettings(BaseSettings):
     loop_workers: int = Field(default=4, ge=1, le=64, description="Submissions a loop works on at once.")
     max_body: int = Field(default=16 * 2**20, ge=1024, description="Largest request body in bytes.")
     kubeconfig: str = Field(default="", description="Path of the kubeconfig; empty: in-cluster, then the default one.")
+    default_cluster: str = Field(default="default", description="Name of the cluster of that kubeconfig.")
+    cluster_key: SecretStr = Field(
+        default=SecretStr(""), description="Seals added kubeconfigs in Redis; empty: the service token does."
+    )
+    kubeconfig_programs: bool = Field(
+        default=False, description="Whether added kubeconfigs may name programs to run (exec, auth-provider)."
+    )
     namespace: str = Field(default="default", description="Namespace of submissions that name none.")
     shutdown_grace: float = Field(default=10.0, gt=0, description="Seconds requests in work get at shutdown.")

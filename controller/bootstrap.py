@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.kubernetes_clusters import connect_clusters
 from common.adapters.redis_history import RedisJournal, RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
@@ -28,7 +28,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     records = RedisRecords(foundation.redis, RECORDS, Scaling, active=lambda record: record.active)
     caps = RedisRecords(foundation.redis, CAPS, Cap)
     journal = RedisJournal(foundation.redis)
-    cluster = KubernetesCluster(settings.kubeconfig, settings.cluster_timeout)
+    clusters = connect_clusters(foundation.redis, settings, settings.cluster_timeout)
     loop = None
     if roles.loop:
         world = World(
@@ -37,7 +37,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             observations=RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation),
             journal=journal,
             queues=RedisQueues(foundation.redis),
-            cluster=cluster,
+            clusters=clusters,
             texts=RedisTexts(foundation.redis),
             clock=foundation.clock,
             laws=laws,
@@ -50,7 +50,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             records, caps, journal, foundation.wakeups, foundation.clock, laws, settings.scaling_keep
         )
         register(app, service, settings.service_token.get_secret_value())
-        register_cluster_check(app, lambda: check_cluster(cluster, settings.namespace, SERVICE))
+        register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
     return Service(app, loop)
 
 

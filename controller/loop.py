@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from common.domain.errors import BadRequest, ClusterError, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Decision, Observation
+from common.http.contracts import ScalingRequest
 from common.logging import get_logger
-from common.ports import Clock, Cluster, Journal, Queues, Records, Texts
+from common.ports import Clock, Clusters, Journal, Queues, Records, Texts
 from controller.actuation import (
     DRAIN_TICK,
     Aim,
@@ -48,7 +49,7 @@ class World:
     observations: Records[Observation]
     journal: Journal
     queues: Queues
-    cluster: Cluster
+    clusters: Clusters
     texts: Texts
     clock: Clock
     laws: LawBook
@@ -158,7 +159,7 @@ class ScalingLoop:
         """The record after having all indexes start at once: none has a pod, all wait in their back-off."""
         request = record.request
         try:
-            view = self._world.cluster.restart_job(request.namespace, request.job)
+            view = self._world.clusters.at(request.cluster).restart_job(request.namespace, request.job)
         except ClusterError as error:
             log.warning("restart_refused", id=id, job=request.job, error=error.message)
             return record.model_copy(update={"problem": error.message, "empty_since": None})
@@ -179,9 +180,9 @@ class ScalingLoop:
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
         if target < record.requested:
-            self._keep_logs(id, request.namespace, target)
+            self._keep_logs(id, request, target)
         try:
-            view = self._world.cluster.scale_job(request.namespace, request.job, target)
+            view = self._world.clusters.at(request.cluster).scale_job(request.namespace, request.job, target)
         except ClusterError as error:
             log.warning("scaling_refused", id=id, job=request.job, replicas=target, error=error.message)
             return record.model_copy(update={"problem": error.message})
@@ -202,13 +203,14 @@ class ScalingLoop:
             }
         )
 
-    def _keep_logs(self, id: str, namespace: str, target: int) -> None:
+    def _keep_logs(self, id: str, request: ScalingRequest, target: int) -> None:
         """Keep the logs of the pods that are about to be removed: they are gone before the manager looks again."""
         try:
-            pods = self._world.cluster.view(namespace, id).workers()
+            cluster = self._world.clusters.at(request.cluster)
+            pods = cluster.view(request.namespace, id).workers()
             going = [pod for pod in pods if pod.index >= target and pod.running]
             for pod in going[:_MOST_LOGS]:
-                text = self._world.cluster.pod_log(pod.namespace, pod.name)
+                text = cluster.pod_log(pod.namespace, pod.name)
                 if text:
                     self._world.texts.put(id, pod.name, text)
         except (ClusterError, Unavailable) as error:

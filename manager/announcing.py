@@ -250,6 +250,7 @@ class Announcer:
         info = MonitoringInfo(
             queue=submission.queue,
             namespace=spec.namespace or self._namespace,
+            cluster=submission.cluster,
             created_at=submission.created_at,
             deadline=spec.deadline,
             target=spec.target.latency if spec.target is not None else None,
@@ -265,6 +266,7 @@ class Announcer:
         spec = submission.spec
         request = ScalingRequest(
             namespace=spec.namespace or self._namespace,
+            cluster=submission.cluster,
             job=job_name(submission.id, submission.generation),
             queue=submission.queue,
             kind=spec.kind,

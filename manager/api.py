@@ -16,8 +16,9 @@ from flask import Flask, Response, jsonify, request
 from common.domain.errors import BadRequest, Fault
 from common.domain.parsing import listed, plain_faults
 from common.domain.states import Intent, State
-from common.http.body import read_document, read_optional_document
+from common.http.body import read_contract, read_document, read_optional_document
 from common.plugins import list_plugins
+from manager.clusters import ClusterRegistry, Known, NewCertificate, NewCluster
 from manager.following import Following
 from manager.reports import Reports
 from manager.service import Accepted, ManagerService, Request, Selection
@@ -35,13 +36,21 @@ _Problem = tuple[tuple[str, ...], str]
 """Where in an item, and what is wrong there."""
 
 
-def register(app: Flask, service: ManagerService, reports: Reports, max_item: int, cors_origin: str = "") -> None:
+def register(
+    app: Flask,
+    service: ManagerService,
+    reports: Reports,
+    clusters: ClusterRegistry,
+    max_item: int,
+    cors_origin: str = "",
+) -> None:
     """Add the routes to the app. ``max_item`` is the largest item in bytes, ``cors_origin`` whose pages may call."""
     _register_submissions(app, service)
     _register_submission(app, service)
     _register_reports(app, reports)
     _register_items(app, service, reports, max_item)
-    _register_installation(app, reports)
+    _register_clusters(app, clusters)
+    _register_installation(app, reports, clusters)
     if cors_origin:
         _register_cors(app, cors_origin)
 
@@ -155,10 +164,61 @@ def _register_items(app: Flask, service: ManagerService, reports: Reports, max_i
         return jsonify({"added": added}), 202
 
 
-def _register_installation(app: Flask, reports: Reports) -> None:
+def _register_clusters(app: Flask, clusters: ClusterRegistry) -> None:
+    @app.post("/submissions/cluster")
+    def add_cluster() -> tuple[Response, int]:
+        return _known(clusters.add(read_contract(request, NewCluster))), 202
+
+    @app.get("/submissions/cluster")
+    def all_clusters() -> Response:
+        return jsonify(clusters.listing())
+
+    @app.get("/submissions/cluster/activate")
+    def active_cluster() -> Response:
+        return jsonify(clusters.listing(clusters.active()))
+
+    @app.put("/submissions/cluster/<name>/activate")
+    def activate_cluster(name: str) -> Response:
+        _ignored_body()
+        clusters.activate(name)
+        return jsonify({"cluster_name": name, "status": "success"})
+
+    @app.delete("/submissions/cluster/<name>")
+    def remove_cluster(name: str) -> tuple[str, int]:
+        _ignored_body()
+        clusters.remove(name)
+        return "", 204
+
+    @app.post("/submissions/cluster/<name>/certificate")
+    def add_certificate(name: str) -> tuple[Response, int]:
+        return _known(clusters.add_certificate(name, read_contract(request, NewCertificate))), 202
+
+    @app.delete("/submissions/cluster/<name>/certificate/<certificate>")
+    def remove_certificate(name: str, certificate: str) -> tuple[Response, int]:
+        _ignored_body()
+        clusters.remove_certificate(name, certificate)
+        return jsonify({"cluster_name": name, "status": "success"}), 202
+
+
+def _known(cluster: Known) -> Response:
+    return jsonify(
+        {
+            "cluster_name": cluster.name,
+            "status": "success",
+            "reachable": bool(cluster.version),
+            "version": cluster.version,
+            "warnings": list(cluster.warnings),
+        }
+    )
+
+
+def _register_installation(app: Flask, reports: Reports, clusters: ClusterRegistry) -> None:
     @app.get("/nodes")
     def nodes() -> Response:
-        return jsonify(reports.nodes())
+        wanted = request.args.get("cluster")
+        if wanted is not None:
+            clusters.check(wanted)
+        return jsonify(reports.nodes(clusters.active() if wanted is None else wanted))
 
     @app.get("/plugins")
     def plugins() -> Response:

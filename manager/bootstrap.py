@@ -7,7 +7,7 @@ from typing import Any
 
 from asperathos_worker.queue.redis_queue import RedisQueue
 
-from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.kubernetes_clusters import connect_clusters, seals
 from common.adapters.redis_acl import RedisAcl
 from common.adapters.redis_coordination import RedisClaims
 from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
@@ -15,6 +15,7 @@ from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
 from common.domain.access import ClusterReport
+from common.domain.clusters import ACTIVE_RECORDS, CLUSTER_RECORDS, ActiveCluster, ClusterRecord
 from common.domain.events import OBSERVATION_RECORDS
 from common.domain.pods import IMAGE_USER
 from common.domain.progress import Observation
@@ -29,6 +30,7 @@ from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
 from manager.clustercheck import ClusterCheck
+from manager.clusters import ClusterRegistry, ClusterStores
 from manager.following import FollowRules
 from manager.item_api import register_items
 from manager.item_desk import DeskRules, ItemDesk
@@ -86,7 +88,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         journal=RedisJournal(foundation.redis),
         texts=RedisTexts(foundation.redis),
         queues=RedisQueues(foundation.redis, settings.redis_timeout),
-        cluster=KubernetesCluster(settings.kubeconfig),
+        clusters=connect_clusters(foundation.redis, settings),
         wakeups=foundation.wakeups,
         claims=RedisClaims(foundation.redis),
         clock=foundation.clock,
@@ -97,17 +99,18 @@ def build(settings: Settings, roles: Roles) -> Service:
         token = settings.service_token.get_secret_value()
         controller = ServiceClient(settings.controller_url, token, timeout=_LOOP_TIMEOUT, retries=1)
         admission = Admission(settings, RestLaws(controller), permissions=_permissions(settings))
-        service = ManagerService(stores, admission, settings.idempotency_keep)
+        clusters = _registry(foundation, settings, stores)
+        service = ManagerService(stores, admission, clusters, settings.idempotency_keep)
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
         following = FollowRules(most=settings.log_followers, limit=settings.log_follow_limit)
         reports = Reports(stores, service, monitor, settings.namespace, following)
-        register(app, service, reports, settings.max_item, settings.cors_origin)
+        register(app, service, reports, clusters, settings.max_item, settings.cors_origin)
         register_items(app, _item_desk(foundation, settings, service), _item_tokens(settings, stores))
         colleagues = {
             name: _ClusterColleague(ServiceClient(url, token, timeout=_CHECK_TIMEOUT, retries=0))
             for name, url in (("controller", settings.controller_url), ("monitor", settings.monitor_url))
         }
-        check = ClusterCheck(stores.cluster, settings.namespace, colleagues)
+        check = ClusterCheck(stores.clusters.at(""), settings.namespace, colleagues)
         register_cluster_check(app, check.report)
     return Service(app, loop)
 
@@ -121,6 +124,21 @@ def _item_desk(foundation: Foundation, settings: Settings, service: ManagerServi
 
 def _item_tokens(settings: Settings, stores: Stores) -> ItemTokens:
     return ItemTokens(shared_secret(stores.claims, settings.items_secret.get_secret_value()))
+
+
+def _registry(foundation: Foundation, settings: Settings, stores: Stores) -> ClusterRegistry:
+    return ClusterRegistry(
+        ClusterStores(
+            clusters=RedisRecords(foundation.redis, CLUSTER_RECORDS, ClusterRecord),
+            active=RedisRecords(foundation.redis, ACTIVE_RECORDS, ActiveCluster),
+            submissions=stores.records,
+            connections=stores.clusters,
+            sealing=seals(settings),
+            clock=stores.clock,
+        ),
+        settings.default_cluster,
+        settings.kubeconfig_programs,
+    )
 
 
 def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
@@ -142,11 +160,11 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
     tools = Tools(
         book=Book(stores.records, stores.journal, clock),
         queues=stores.queues,
-        launcher=Launcher(stores.cluster, _manifest_settings(settings), _item_tokens(settings, stores).token),
+        launcher=Launcher(stores.clusters, _manifest_settings(settings), _item_tokens(settings, stores).token),
         keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
         announcer=Announcer(others, clock, settings.namespace),
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
-        logs=LogKeeper(stores.cluster, stores.texts),
+        logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
         metrics=RedisMetrics(foundation.redis),
         leases=foundation.leases,

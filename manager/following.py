@@ -14,7 +14,7 @@ from common.domain.cluster import LogLine, PodView
 from common.domain.errors import ClusterError, Unavailable
 from common.domain.submission import Submission
 from common.logging import get_logger
-from common.ports import Clock, Cluster, Texts
+from common.ports import Clock, Clusters, Texts
 
 log = get_logger(__name__)
 _SECOND = 10**9
@@ -104,12 +104,14 @@ class Following:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Whose log, where its pods are, which of them ('' for all), and how many lines of the past (None: all)."""
+    """Whose log, where its pods are, which of them ('' for all), how many lines of the past (None: all), and in
+    which cluster."""
 
     id: str
     namespace: str
     pod: str = ""
     tail: int | None = None
+    cluster: str = ""
 
 
 class LogFollower:
@@ -117,13 +119,13 @@ class LogFollower:
 
     def __init__(
         self,
-        cluster: Cluster,
+        clusters: Clusters,
         texts: Texts,
         clock: Clock,
         read: Callable[[str], Submission | None],
         rules: FollowRules | None = None,
     ) -> None:
-        self._cluster = cluster
+        self._clusters = clusters
         self._texts = texts
         self._clock = clock
         self._read = read
@@ -161,7 +163,7 @@ class LogFollower:
         present = set()
         for pod in pods or ():
             cursor = cursors.setdefault(pod.name, Cursor())
-            lines = [] if cursor.done else self._lines_of(pod, cursor, tail)
+            lines = [] if cursor.done else self._lines_of(wanted, pod, cursor, tail)
             live += lines
             # The view may be older than the end: who says nothing more then may be gone, so see what was kept of it.
             if lines or not is_last:
@@ -175,18 +177,18 @@ class LogFollower:
         if submission is None or submission.job_deleted or not submission.generation:
             return []
         try:
-            workers = self._cluster.view(wanted.namespace, wanted.id).workers()
+            workers = self._clusters.at(wanted.cluster).view(wanted.namespace, wanted.id).workers()
         except (Unavailable, ClusterError) as error:
             log.debug("pods_not_read", id=wanted.id, error=error.message)
             return None
         chosen = [pod for pod in workers if pod.phase != "Pending" and wanted.pod in ("", pod.name)]
         return chosen[: self._rules.pods]
 
-    def _lines_of(self, pod: PodView, cursor: Cursor, tail: int | None) -> list[tuple[int, str, str]]:
+    def _lines_of(self, wanted: Wanted, pod: PodView, cursor: Cursor, tail: int | None) -> list[tuple[int, str, str]]:
         # More than is told, so that all lines of the last one's moment are known to be of the past.
         most = None if tail is None else tail + _MARGIN
         try:
-            lines = self._cluster.pod_log_since(pod.namespace, pod.name, cursor.at // _SECOND, most)
+            lines = self._clusters.at(wanted.cluster).pod_log_since(pod.namespace, pod.name, cursor.at // _SECOND, most)
         except (Unavailable, ClusterError) as error:
             log.debug("log_not_read", id=pod.submission, pod=pod.name, error=error.message)
             return []

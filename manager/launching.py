@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from common.domain.cluster import ClusterEvent, SubmissionView
 from common.domain.errors import ClusterError
 from common.domain.submission import Submission
 from common.logging import get_logger
-from common.ports import Cluster
+from common.ports import Cluster, Clusters
 from manager import manifests
 from manager.manifests import ManifestSettings
 
@@ -18,17 +19,21 @@ HOPELESS = frozenset({"Invalid", "BadRequest", "NotFound"})
 
 
 class Launcher:
-    """Raises Unavailable when the cluster does not answer and ClusterError when it refuses.
+    """Raises Unavailable when the submission's cluster does not answer and ClusterError when it refuses.
 
     ``items_token`` gives the token of a submission's pods for taking items over HTTP ('' for none).
     """
 
     def __init__(
-        self, cluster: Cluster, settings: ManifestSettings, items_token: Callable[[str], str] = lambda _: ""
+        self, clusters: Clusters, settings: ManifestSettings, items_token: Callable[[str], str] = lambda _: ""
     ) -> None:
-        self._cluster = cluster
+        self._clusters = clusters
         self._settings = settings
         self._items_token = items_token
+
+    def cluster(self, submission: Submission) -> Cluster:
+        """The cluster it was accepted for."""
+        return self._clusters.at(submission.cluster)
 
     def namespace(self, submission: Submission) -> str:
         """Where its objects live."""
@@ -36,32 +41,35 @@ class Launcher:
 
     def view(self, submission: Submission) -> SubmissionView:
         """Its Jobs and pods."""
-        return self._cluster.view(self.namespace(submission), submission.id)
+        return self.cluster(submission).view(self.namespace(submission), submission.id)
 
     def start_queue(self, submission: Submission) -> None:
         """Have the pod of a dedicated queue."""
-        self._cluster.create_pod(manifests.queue_pod(submission, self._settings))
+        self.cluster(submission).create_pod(manifests.queue_pod(submission, self._settings))
 
     def start_job(self, submission: Submission) -> None:
         """Have the Job of the record's generation, and what its pods need; that goes with it, whoever deletes it."""
+        cluster = self.cluster(submission)
         if submission.spec.queue == "shared":
-            token = self._items_token(submission.id)
-            self._cluster.create_secret(manifests.redis_secret(submission, self._settings, token))
+            cluster.create_secret(self._secret(submission))
         config_map = manifests.runner_config_map(submission, self._settings)
         if config_map is not None:
-            self._cluster.create_config_map(config_map)
-        self._cluster.create_job(
+            cluster.create_config_map(config_map)
+        cluster.create_job(
             manifests.worker_job(submission, submission.generation, submission.generation_replicas, self._settings)
         )
         if submission.spec.queue == "shared" and not self._adopt(submission):
             # The Job before this one owned the secret, and it went with that between the two calls above.
-            self._cluster.create_secret(manifests.redis_secret(submission, self._settings))
+            cluster.create_secret(self._secret(submission))
             self._adopt(submission)
+
+    def _secret(self, submission: Submission) -> dict[str, Any]:
+        return manifests.redis_secret(submission, self._settings, self._items_token(submission.id))
 
     def _adopt(self, submission: Submission) -> bool:
         """Whether nothing is left to do: a cluster that does not let us change secrets is no reason not to work."""
         try:
-            return self._cluster.adopt_secret(
+            return self.cluster(submission).adopt_secret(
                 self.namespace(submission),
                 manifests.secret_name(submission.id),
                 manifests.job_name(submission.id, submission.generation),
@@ -75,19 +83,19 @@ class Launcher:
     def remove_job(self, submission: Submission, generation: int, grace: float | None = None) -> None:
         """Delete a generation's Job and its pods; ``grace`` in seconds, None for the pods' own."""
         name = manifests.job_name(submission.id, generation)
-        self._cluster.delete_job(self.namespace(submission), name, grace)
+        self.cluster(submission).delete_job(self.namespace(submission), name, grace)
 
     def remove_all(self, submission: Submission) -> None:
         """Delete everything that carries the submission's label."""
-        self._cluster.delete_submission(self.namespace(submission), submission.id)
+        self.cluster(submission).delete_submission(self.namespace(submission), submission.id)
 
     def told(self, submission: Submission) -> list[ClusterEvent]:
         """What Kubernetes told of the submission's objects."""
-        return self._cluster.events(self.namespace(submission), submission.id)
+        return self.cluster(submission).events(self.namespace(submission), submission.id)
 
     def trouble(self, submission: Submission) -> str:
         """The latest warning Kubernetes gave about the submission's objects, '' when there is none."""
-        warnings = [event for event in self._cluster.events(self.namespace(submission), submission.id) if event.warning]
+        warnings = [event for event in self.told(submission) if event.warning]
         return f"{warnings[-1].reason}: {warnings[-1].message}" if warnings else ""
 
 

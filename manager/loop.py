@@ -356,8 +356,9 @@ class ManagerLoop:
 
     def _keep_logs(self, situation: _Situation, going: bool = False) -> None:
         """Keep the logs of ended pods (of all, when they are ``going``), and tell once of each that failed."""
-        id, logs = situation.submission.id, self._tools.logs
-        ended = logs.keep_all(id, situation.workers) if going else logs.keep_ended(id, situation.workers)
+        id, logs, cluster = situation.submission.id, self._tools.logs, situation.submission.cluster
+        keep = logs.keep_all if going else logs.keep_ended
+        ended = keep(id, situation.workers, cluster)
         for pod in ended:
             if crashed(pod):
                 self._tools.book.tell(id, "pod", f"{pod.name} failed {ending(pod)}", warning=True)
@@ -432,7 +433,8 @@ class ManagerLoop:
         submission, stats = situation.submission, situation.facts.stats
         if step.culprit:
             namespace = self._tools.launcher.namespace(submission)
-            tail = self._tools.logs.tail(submission.id, namespace, step.culprit, _TAIL).strip()
+            logs = self._tools.logs
+            tail = logs.tail(submission.id, namespace, step.culprit, _TAIL, submission.cluster).strip()
             return f"{step.reason}: {tail}" if tail else step.reason
         if step.state is State.FAILED and stats is not None:
             error = last_error(self._queue(submission), stats)

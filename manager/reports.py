@@ -60,7 +60,7 @@ class Reports:
         self._service = service
         self._detailed = detailed
         self._namespace = namespace
-        self._follower = LogFollower(stores.cluster, stores.texts, stores.clock, self._record, following)
+        self._follower = LogFollower(stores.clusters, stores.texts, stores.clock, self._record, following)
 
     def log(self, id: str, pod: str | None = None, tail: int | None = None) -> dict[str, Any]:
         """The original's three texts, and ``pods``: the log of each pod by name, of each the last ``tail`` lines.
@@ -89,7 +89,7 @@ class Reports:
         """The logs as they are written, until the submission ends. Raises NotFound, and Unavailable when too many
         are followed already."""
         submission = self._service.find(id).value
-        return self._follower.follow(Wanted(id, self._namespace_of(submission), pod or "", tail))
+        return self._follower.follow(Wanted(id, self._namespace_of(submission), pod or "", tail, submission.cluster))
 
     def report(self, id: str) -> Any:
         """The detailed series, or word that it runs. Raises NotFound and Unavailable."""
@@ -181,9 +181,10 @@ class Reports:
         """The dashboard's address, '' before there is one. Raises NotFound."""
         return {"visualizer_url": self._service.find(id).value.visualizer_url}
 
-    def nodes(self) -> dict[str, Any]:
-        """The cluster's nodes. Raises Unavailable and ClusterError."""
-        return {"nodes": [asdict(node) for node in self._stores.cluster.nodes()]}
+    def nodes(self, cluster: str) -> dict[str, Any]:
+        """A cluster's nodes. Raises Unavailable and ClusterError."""
+        nodes = self._stores.clusters.at(cluster).nodes()
+        return {"cluster": cluster, "nodes": [asdict(node) for node in nodes]}
 
     def _queue(self, submission: Submission) -> ServiceQueue | None:
         """None while a dedicated queue has no address yet."""
@@ -197,7 +198,7 @@ class Reports:
 
     def _cluster_events(self, submission: Submission) -> list[dict[str, Any]]:
         try:
-            found = self._stores.cluster.events(self._namespace_of(submission), submission.id)
+            found = self._stores.clusters.at(submission.cluster).events(self._namespace_of(submission), submission.id)
         except (Unavailable, ClusterError) as error:
             log.warning("cluster_events_not_read", id=submission.id, error=error.message)
             return []
@@ -208,7 +209,7 @@ class Reports:
         logs = dict(self._stores.texts.get(submission.id))
         for pod in self._live_pods(submission):
             try:
-                text = self._stores.cluster.pod_log(pod.namespace, pod.name)
+                text = self._stores.clusters.at(submission.cluster).pod_log(pod.namespace, pod.name)
             except (Unavailable, ClusterError) as error:
                 log.warning("log_not_read", id=submission.id, pod=pod.name, error=error.message)
                 continue
@@ -220,7 +221,7 @@ class Reports:
         if submission.job_deleted or not submission.generation:
             return []
         try:
-            view = self._stores.cluster.view(self._namespace_of(submission), submission.id)
+            view = self._stores.clusters.at(submission.cluster).view(self._namespace_of(submission), submission.id)
         except (Unavailable, ClusterError) as error:
             log.warning("pods_not_read", id=submission.id, error=error.message)
             return []

@@ -19,15 +19,16 @@ from asperathos_worker.queue.api import QueueClosed, QueueError, QueueMissing, S
 from asperathos_worker.queue.records import ItemState, NewItem
 from pydantic import ValidationError
 
-from common.domain.errors import Conflict, InvalidSubmission, NotFound, TooLarge, Unavailable
+from common.domain.errors import Conflict, Fault, InvalidSubmission, NotFound, TooLarge, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.parsing import listed, parse_native
 from common.domain.progress import Decision, Observation
 from common.domain.states import Intent, State
 from common.domain.submission import Submission, SubmissionSpec, Workload
 from common.logging import get_logger
-from common.ports import Claims, Clock, Cluster, Journal, Queues, Records, Texts, Versioned, Wakeups
+from common.ports import Claims, Clock, Clusters, Journal, Queues, Records, Texts, Versioned, Wakeups
 from manager.admission import Admission
+from manager.clusters import ClusterRegistry
 from manager.status import forecast, is_stream, shown_spec, status
 from manager.translate import in_old_words, is_compatible, translate
 
@@ -48,7 +49,7 @@ class Stores:
     journal: Journal
     texts: Texts
     queues: Queues
-    cluster: Cluster
+    clusters: Clusters
     wakeups: Wakeups
     claims: Claims
     clock: Clock
@@ -93,10 +94,16 @@ class ManagerService:
     """Everything but the reports (see reports.py)."""
 
     def __init__(
-        self, stores: Stores, admission: Admission, key_ttl: float = 86400.0, make_id: Callable[[], str] = new_id
+        self,
+        stores: Stores,
+        admission: Admission,
+        clusters: ClusterRegistry,
+        key_ttl: float = 86400.0,
+        make_id: Callable[[], str] = new_id,
     ) -> None:
         self._stores = stores
         self._admission = admission
+        self._clusters = clusters
         self._key_ttl = key_ttl
         self._make_id = make_id
 
@@ -108,11 +115,14 @@ class ManagerService:
             return known
         spec, form, warnings = self._understood(request.document)
         found = self._admission.examine(spec)
-        if found.faults:
-            raise InvalidSubmission(listed(found.faults if form == "native" else in_old_words(found.faults)))
+        cluster, cluster_faults = self._cluster_for(spec.cluster)
+        faults = (*found.faults, *cluster_faults)
+        if faults:
+            raise InvalidSubmission(listed(faults if form == "native" else in_old_words(faults)))
         draft = Submission(
             id="",
             spec=spec,
+            cluster=cluster,
             form="compatible" if form == "compatible" else "native",
             warnings=(*warnings, *found.warnings),
             created_at=self._stores.clock.now(),
@@ -218,6 +228,7 @@ class ManagerService:
         draft = Submission(
             id="",
             spec=submission.spec.model_copy(update={"workload": workload}),
+            cluster=self._clusters.chosen(submission.cluster or None),
             form=submission.form,
             warnings=(f"a retry of the {len(payloads)} dead items of {id}",),
             created_at=self._stores.clock.now(),
@@ -260,11 +271,26 @@ class ManagerService:
                 if request.key:
                     self._stores.claims.drop(_claim_name(request))
                 continue
+            self._still_there(id, submission.cluster)
             log.info("submission_accepted", id=id, name=submission.spec.name, kind=submission.spec.kind)
             self._tell(id, State.CREATED.value)
             self._stores.wakeups.notify(MANAGER, id)
             return Accepted(id, submission.warnings)
         raise Unavailable("no free id was found")
+
+    def _cluster_for(self, wanted: str | None) -> tuple[str, Sequence[Fault]]:
+        try:
+            return self._clusters.chosen(wanted), ()
+        except InvalidSubmission as error:
+            return "", error.faults
+
+    def _still_there(self, id: str, cluster: str) -> None:
+        """The cluster may have been removed before the record that needs it was there to be seen."""
+        try:
+            self._clusters.chosen(cluster)
+        except InvalidSubmission:
+            self._stores.records.delete(id)
+            raise
 
     def _change(self, id: str, change: Callable[[Submission], Submission | None]) -> bool:
         """Write what ``change`` makes of the record (None: nothing), whoever else writes; whether it was written."""

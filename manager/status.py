@@ -37,6 +37,7 @@ def status(
         "name": submission.spec.name,
         "kind": submission.spec.kind.value,
         "form": submission.form,
+        "cluster": submission.cluster,
         "state": submission.state.value,
         "intent": submission.intent.value,
         "reason": submission.reason,

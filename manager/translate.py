@@ -32,6 +32,7 @@ FIELDS: tuple[tuple[str, str], ...] = (
     (f"{_INFO}.config_id", "env.SCONE_CONFIG_ID"),
     (f"{_INFO}.secrets", "secrets"),
     (f"{_INFO}.selectors", "node_selector"),
+    (f"{_INFO}.cluster_name", "cluster"),
     (f"{_INFO}.job_resources_lifetime", "job_lifetime"),
     (f"{_INFO}.termination_grace_period_seconds", "grace_period"),
     (f"{_INFO}.enable_visualizer", "dashboard.enabled"),
@@ -78,7 +79,6 @@ _MEANINGLESS = {
     f"{_INFO}.username": "the visualizer has its own credentials; it is not kept",
     f"{_INFO}.password": "the visualizer has its own credentials; it is not kept",
     f"{_CONTROL}.max_size": "nor did it in the original",
-    f"{_INFO}.cluster_name": "there is one cluster here, and it is used",
     f"{_INFO}.enable_detailed_report": "the detailed report is always made",
 }
 """Fields of the original that change nothing here, and why."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.adapters.kubernetes_cluster import KubernetesCluster
+from common.adapters.kubernetes_clusters import connect_clusters
 from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
@@ -27,7 +27,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     records = RedisRecords(foundation.redis, MONITORING_RECORDS, Monitoring, active=lambda kept: kept.active)
     metrics = RedisMetrics(foundation.redis)
     observations = RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation)
-    cluster = KubernetesCluster(settings.kubeconfig)
+    clusters = connect_clusters(foundation.redis, settings)
     loop = None
     if roles.loop:
         world = World(
@@ -36,7 +36,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             metrics=metrics,
             decisions=RedisJournal(foundation.redis),
             queues=RedisQueues(foundation.redis),
-            cluster=cluster,
+            clusters=clusters,
             clock=foundation.clock,
             monitors=monitors,
         )
@@ -45,5 +45,5 @@ def build(settings: Settings, roles: Roles) -> Service:
     if roles.api:
         service = MonitorService(records, observations, metrics, foundation.wakeups, foundation.clock, monitors)
         register(app, service, settings.service_token.get_secret_value())
-        register_cluster_check(app, lambda: check_cluster(cluster, settings.namespace, SERVICE))
+        register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
     return Service(app, loop)

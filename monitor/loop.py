@@ -11,7 +11,7 @@ from common.domain.errors import Conflict, Unavailable
 from common.domain.events import DECISIONS
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
-from common.ports import Clock, Cluster, Journal, MetricStore, Queues, Records, Versioned
+from common.ports import Clock, Clusters, Journal, MetricStore, Queues, Records, Versioned
 from monitor.measure import Reading, measure, moved_window
 from monitor.monitors import Monitor, ProgressReading, progress_of
 from monitor.points import points_of
@@ -40,7 +40,7 @@ class World:
     metrics: MetricStore
     decisions: Journal
     queues: Queues
-    cluster: Cluster
+    clusters: Clusters
     clock: Clock
     monitors: Mapping[str, Monitor]
 
@@ -50,7 +50,7 @@ class MonitorLoop:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._views = Views(world.cluster, world.clock)
+        self._views = Views(world.clusters, world.clock)
 
     def active_ids(self) -> Iterable[str]:
         return self._world.records.active_ids()
@@ -84,10 +84,11 @@ class MonitorLoop:
 
     def _read(self, id: str, monitoring: Monitoring, queue: ServiceQueue) -> Reading:
         decided = self._world.decisions.read(DECISIONS, id, Decision, count=1)
+        info = monitoring.request.plugin_info
         return Reading(
             stats=queue.stats(),
             reported=queue.reported(),
-            view=self._views.get(monitoring.request.plugin_info.namespace, id),
+            view=self._views.get(info.namespace, id, info.cluster),
             desired=decided[-1].granted if decided else None,
         )
 

@@ -7,7 +7,7 @@ import threading
 from common.domain.cluster import SubmissionView
 from common.domain.errors import ClusterError, Unavailable
 from common.logging import get_logger
-from common.ports import Clock, Cluster
+from common.ports import Clock, Clusters
 
 log = get_logger(__name__)
 _LEAST_PAUSE = 1.0
@@ -18,31 +18,32 @@ _MOST_PAUSE = 20.0
 class Views:
     """Asks the cluster. After a failure that took long it pauses for twice as long, so that steps stay short."""
 
-    def __init__(self, cluster: Cluster, clock: Clock) -> None:
-        self._cluster = cluster
+    def __init__(self, clusters: Clusters, clock: Clock) -> None:
+        self._clusters = clusters
         self._clock = clock
         self._lock = threading.Lock()
-        self._paused: dict[str, float] = {}
+        self._paused: dict[tuple[str, str], float] = {}
 
-    def get(self, namespace: str, id: str) -> SubmissionView | None:
+    def get(self, namespace: str, id: str, cluster: str = "") -> SubmissionView | None:
         """The submission's Jobs and pods, None when the cluster does not answer (or did not a moment ago)."""
         began = self._clock.monotonic()
+        place = cluster, namespace
         with self._lock:
-            if began < self._paused.get(namespace, began):
+            if began < self._paused.get(place, began):
                 return None
         try:
-            view = self._cluster.view(namespace, id)
+            view = self._clusters.at(cluster).view(namespace, id)
         except (Unavailable, ClusterError) as error:
             took = self._clock.monotonic() - began
             pause = min(_MOST_PAUSE, max(_LEAST_PAUSE, 2.0 * took))
             with self._lock:
-                is_news = namespace not in self._paused
-                self._paused[namespace] = self._clock.monotonic() + pause
+                is_news = place not in self._paused
+                self._paused[place] = self._clock.monotonic() + pause
             if is_news:
-                log.warning("cluster_unavailable", namespace=namespace, error=error.message)
+                log.warning("cluster_unavailable", cluster=cluster, namespace=namespace, error=error.message)
             return None
         with self._lock:
-            was_paused = self._paused.pop(namespace, None) is not None
+            was_paused = self._paused.pop(place, None) is not None
         if was_paused:
-            log.info("cluster_back", namespace=namespace)
+            log.info("cluster_back", cluster=cluster, namespace=namespace)
         return view

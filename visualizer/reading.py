@@ -67,6 +67,7 @@ class Details(_Document):
     """One submission as its page shows it, beside its row."""
 
     law: str
+    cluster: str
     warnings: tuple[str, ...]
     execution_time: float | None
     scalings: int | None
@@ -128,6 +129,7 @@ def details_of(
     summary = _object(document, "summary")
     return Details(
         law=_text(document, "law") or _text(document, "scaling_strategy") or (decisions[-1].law if decisions else ""),
+        cluster=_text(document, "cluster"),
         warnings=_texts(document.get("warnings")),
         execution_time=_first(_number(document, "execution_time"), _number(summary, "execution_time")),
         scalings=_whole(_first(_number(document, "scalings"), _number(summary, "scalings"))),

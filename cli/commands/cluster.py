@@ -1,12 +1,14 @@
-"""Commands about the cluster: cluster check."""
+"""Commands about the clusters submissions may run on: list, add, activate, remove, check."""
 
 from __future__ import annotations
 
 import sys
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import click
+from rich.table import Table
 
 from cli import exit_codes
 from cli.client import ManagerClient
@@ -15,7 +17,67 @@ from cli.context import Output, manager_command
 
 @click.group()
 def cluster() -> None:
-    """Look at the cluster that submissions run on."""
+    """Name the Kubernetes clusters that submissions may run on, and look at the default one."""
+
+
+@cluster.command("list")
+@manager_command
+def list_clusters(client: ManagerClient, output: Output) -> None:
+    """List the clusters; * marks the active one."""
+    clusters = client.clusters()
+    if output.as_json:
+        output.document(clusters)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "name", "server", "login", "submissions", "lacks"):
+        table.add_column(heading, justify="right" if heading == "submissions" else "left")
+    for name, told in clusters.items():
+        server = "(from the settings)" if told["default"] else told["server"]
+        mark = "*" if told["active"] else ""
+        lacking = ", ".join(told["missing"])
+        table.add_row(mark, name, server, told["authentication"], str(told["submissions"]), lacking)
+    output.console.print(table)
+
+
+@cluster.command()
+@click.argument("name")
+@click.argument("kubeconfig", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--certificate",
+    "certificates",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that the kubeconfig refers to; may be given more than once.",
+)
+@manager_command
+def add(client: ManagerClient, output: Output, name: str, kubeconfig: Path, certificates: tuple[Path, ...]) -> None:
+    """Add cluster NAME with a KUBECONFIG (its current context), or renew the kubeconfig of one."""
+    answer = client.add_cluster(name, _text(kubeconfig))
+    for path in certificates:
+        answer = client.add_certificate(name, path.name, _text(path))
+    if output.as_json:
+        output.document(answer)
+        return
+    click.echo(f"{name} added" + (f": Kubernetes {answer['version']}" if answer["reachable"] else ""))
+    for warning in answer["warnings"]:
+        output.note(f"warning: {warning}")
+
+
+@cluster.command()
+@click.argument("name")
+@manager_command
+def activate(client: ManagerClient, output: Output, name: str) -> None:
+    """Have submissions that name no cluster run on cluster NAME from now on."""
+    _tell(output, client.activate_cluster(name), f"{name} is active")
+
+
+@cluster.command()
+@click.argument("name")
+@manager_command
+def remove(client: ManagerClient, output: Output, name: str) -> None:
+    """Forget cluster NAME; refused while submissions use it."""
+    client.remove_cluster(name)
+    _tell(output, {"removed": name}, f"{name} removed")
 
 
 @cluster.command()
@@ -32,6 +94,20 @@ def check(client: ManagerClient, output: Output) -> None:
         _print_report(answer)
     if not answer["ok"]:
         sys.exit(exit_codes.FAILED)
+
+
+def _tell(output: Output, document: Any, text: str) -> None:
+    if output.as_json:
+        output.document(document)
+    else:
+        click.echo(text)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{path} cannot be read: {type(error).__name__}") from error
 
 
 def _print_report(answer: dict[str, Any]) -> None:

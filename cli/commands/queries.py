@@ -66,6 +66,7 @@ def _status_pairs(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("id", str(answer.get("id", ""))),
         ("name", str(answer.get("name", ""))),
         ("state", str(answer.get("state", ""))),
+        ("cluster", str(answer.get("cluster") or "")),
         ("reason", str(answer.get("reason") or "")),
         (
             "progress",
@@ -179,10 +180,11 @@ def events(client: ManagerClient, output: Output, id: str) -> None:
 
 
 @click.command()
+@click.option("--cluster", help="The cluster to ask [default: the active one].")
 @manager_command
-def nodes(client: ManagerClient, output: Output) -> None:
+def nodes(client: ManagerClient, output: Output, cluster: str | None) -> None:
     """List the cluster's nodes and what they offer."""
-    answer = client.nodes()
+    answer = client.nodes(cluster)
     if output.as_json:
         output.document(answer)
         return

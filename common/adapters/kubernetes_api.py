@@ -6,10 +6,14 @@ make an object of every field of every pod. Its low-level part does what matters
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
+import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +34,9 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """``kubeconfig``: a path; empty means in-cluster, then the default file. Durations in seconds: ``connect`` and
-    ``read`` bound one request, ``budget`` all tries of one call."""
+    """``kubeconfig``: a path; empty means in-cluster, then the default file; ``document``: one that is not in a file,
+    with everything inline. Durations in seconds: ``connect`` and ``read`` bound one request, ``budget`` all tries of
+    one call."""
 
     kubeconfig: str = ""
     context: str = ""
@@ -40,6 +45,7 @@ class ApiSettings:
     attempts: int = 3
     backoff: float = 0.1
     budget: float = 6.0
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ class KubernetesApi:
         raise Overloaded(problem, _retry_after(response)) from refusal
 
     def close(self) -> None:
-        """Let go of all idle connections."""
+        """Let go of idle connections. Further calls connect anew."""
         with self._lock:
             if self._client is not None:
                 self._client.rest_client.close()
@@ -212,6 +218,8 @@ class KubernetesApi:
 
     def _configuration(self) -> Any:
         settings = self._settings
+        if settings.document is not None:
+            return self._configuration_of(settings.document)
         configuration = client.Configuration()
         try:
             if not settings.kubeconfig and _SERVICE_ACCOUNT.exists():
@@ -229,6 +237,41 @@ class KubernetesApi:
         # Retries are made here, where they are bounded and told.
         configuration.retries = False
         return configuration
+
+    def _configuration_of(self, document: Mapping[str, Any]) -> Any:
+        configuration = client.Configuration()
+        directory = tempfile.mkdtemp(prefix="asperathos-tls-")  # private to this user
+        remove = weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        try:
+            config.load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+                _with_files(document, Path(directory)), client_configuration=configuration, persist_config=False
+            )
+        except (config.ConfigException, OSError, ValueError, LookupError, TypeError) as error:
+            remove()
+            # What the error says may hold what the kubeconfig holds.
+            raise Unavailable(f"the kubeconfig cannot be used ({type(error).__name__})") from None
+        configuration.retries = False
+        return configuration
+
+
+def _with_files(document: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """The kubeconfig with its inline certificates as files of the directory: TLS takes nothing else.
+
+    The client would write them too, but into files that it shares between clusters and keeps until the process ends.
+    """
+    made = dict(document)
+    for kind, entry in (("clusters", "cluster"), ("users", "user")):
+        made[kind] = []
+        for holder in document.get(kind) or ():
+            body = dict(holder[entry])
+            for name in ("certificate-authority", "client-certificate", "client-key"):
+                data = body.pop(f"{name}-data", None)
+                if data is not None:
+                    path = directory / f"{kind}-{len(made[kind])}-{name}"
+                    path.write_bytes(base64.b64decode(data))
+                    body[name] = str(path)
+            made[kind].append({**holder, entry: body})
+    return made
 
 
 class Overloaded(Unavailable):

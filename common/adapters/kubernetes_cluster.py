@@ -57,6 +57,7 @@ class KubernetesCluster:
 
     ``kubeconfig``: a path; empty means in-cluster, then the default file. ``timeout`` bounds the server's silence in
     one request, ``events_age`` is how old events may be; both in seconds.
+    ``document``: a kubeconfig without references to files, instead of one at a path.
     """
 
     def __init__(
@@ -67,16 +68,17 @@ class KubernetesCluster:
         watching: WatchSettings | None = None,
         events_age: float = 2.0,
         clock: Clock | None = None,
+        document: Mapping[str, Any] | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout), self._clock)
+        self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout, document=document), self._clock)
         self._watching = watching or WatchSettings()
         self._lock = threading.Lock()
         self._namespaces: dict[str, _Namespace] = {}
         self._events = _Cache(self._list_events, self._clock, events_age)
 
     def close(self) -> None:
-        """End the watches and let go of the connections."""
+        """End the watches and let go of idle connections; calls under way end by themselves."""
         with self._lock:
             namespaces = list(self._namespaces.values())
             self._namespaces.clear()

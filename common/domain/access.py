@@ -41,12 +41,15 @@ NEEDS: Mapping[str, frozenset[Access]] = {
     "manager": _all(_FULL, "jobs", "batch")
     | _all(_FULL, "pods")
     | _all("get", "pods", subresource="log")
-    | _all(_FULL, "secrets")
+    | _all(f"{_FULL} patch", "secrets")
     | _all(_FULL, "configmaps")
     | _all("get list watch", "events")
     | _NAMESPACE
     | {Access("list", "nodes", namespaced=False)},
-    "controller": _all("get list watch patch", "jobs", "batch") | _NAMESPACE,
+    "controller": _all("get list watch patch", "jobs", "batch")
+    | _all("get list watch", "pods")
+    | _all("get", "pods", subresource="log")
+    | _NAMESPACE,
     "monitor": _all("get list watch", "jobs", "batch") | _all("get list watch", "pods") | _NAMESPACE,
 }
 """By service; the visualizer never speaks to a cluster."""

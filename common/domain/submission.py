@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
+from common.domain.clusters import CLUSTER_NAME
 from common.domain.fields import (
     CONTROL_CHARACTER,
     DNS_LABEL,
@@ -249,6 +250,7 @@ class SubmissionSpec(Strict):
         default=None, description="Service account of the pods, its token mounted; absent: no token."
     )
     namespace: str | None = Field(default=None, description="Kubernetes namespace; the manager's when absent.")
+    cluster: str | None = Field(default=None, description="Name of the cluster to run on; the active one when absent.")
     priority: Priority = Field(default=Priority.NORMAL, description="low, normal or high.")
     grace_period: Annotated[Duration, Field(le=3600)] = Field(
         default=30.0, description="Seconds a replica gets between SIGTERM and SIGKILL."
@@ -285,6 +287,13 @@ class SubmissionSpec(Strict):
     def _dns_label(cls, value: str | None) -> str | None:
         if value is not None and not DNS_LABEL.fullmatch(value):
             raise ValueError("must be a Kubernetes namespace name")
+        return value
+
+    @field_validator("cluster")
+    @classmethod
+    def _cluster_name(cls, value: str | None) -> str | None:
+        if value is not None and not CLUSTER_NAME.fullmatch(value):
+            raise ValueError("must be the name of a cluster")
         return value
 
     @field_validator("env", mode="before")
@@ -400,6 +409,8 @@ class Submission(BaseModel):
 
     id: str
     spec: SubmissionSpec
+    cluster: str = ""
+    """The cluster it was accepted for, whichever is active later; empty for the default one."""
     form: Literal["native", "compatible"] = "native"
     state: State = State.CREATED
     intent: Intent = Intent.NONE

@@ -66,6 +66,22 @@ def read_contract(request: Request, model: type[M]) -> M:
     return contract
 
 
+def read_yaml(text: str) -> Any:
+    """YAML (or JSON, which is YAML) as plain data. Raises ValueError; what it says never quotes the text."""
+    try:
+        document = _load_yaml(text)
+        if isinstance(document, dict | list):
+            _check_depth(document)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        place = f" (line {error.problem_mark.line + 1})" if error.problem_mark is not None else ""
+        raise ValueError(f"is not YAML{place}") from None
+    except (ValueError, yaml.YAMLError, TypeError):
+        raise ValueError("is not YAML without anchors") from None
+    return document
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 

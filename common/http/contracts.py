@@ -25,6 +25,8 @@ class MonitoringInfo(Contract):
 
     queue: QueueAddress
     namespace: str
+    cluster: str = ""
+    """Name of the submission's cluster, empty for the default one."""
     created_at: float = Field(ge=0)
     deadline: float | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, gt=0)
@@ -70,6 +72,8 @@ class ScalingRequest(Contract):
     """POST /scaling/:id."""
 
     namespace: str
+    cluster: str = ""
+    """Name of the submission's cluster, empty for the default one."""
     job: str
     """Name of the Job now to be scaled; a new generation is a new POST."""
     queue: QueueAddress

@@ -86,9 +86,9 @@ def access_of(method: str, target: str) -> Access | None:
 def _object(target: str) -> dict[str, Any]:
     """Something a client can read: any single object or list at once."""
     return {
-        "metadata": {"name": "x", "namespace": "default", "resourceVersion": "1", "labels": {}},
+        "metadata": {"name": "x", "namespace": "default", "uid": "x", "resourceVersion": "1", "labels": {}},
         "spec": {"completions": 1, "parallelism": 1},
-        "status": {"allowed": True},
+        "status": {"allowed": True, "conditions": [{"type": "Suspended", "status": "True"}]},
         "items": [],
         "gitVersion": "v1.33.0",
     }

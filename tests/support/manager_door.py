@@ -11,6 +11,8 @@ from typing import Any
 from asperathos_worker.queue.memory_queue import MemoryQueue
 from flask import Flask
 
+from common.adapters.sealing import Seals
+from common.domain.clusters import ClusterRecord
 from common.domain.errors import AsperathosError, NotFound
 from common.domain.progress import Observation
 from common.domain.states import State
@@ -20,12 +22,14 @@ from common.http.contracts import LawRequest
 from common.plugins import PluginInfo
 from manager.admission import Admission
 from manager.api import register
+from manager.clusters import ClusterRegistry, ClusterStores
 from manager.reports import Reports
 from manager.service import ManagerService, Stores, new_id
 from manager.workload import Source
 from tests.fakes.claims import MemoryClaims
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
 from tests.fakes.records import MemoryJournal, MemoryRecords, MemoryTexts, MemoryWakeups
 
@@ -82,6 +86,8 @@ class Door:
         self.texts = MemoryTexts(clock=self.clock)
         self.queues = MemoryQueues(lambda _: MemoryQueue(self.clock.now))
         self.cluster = FakeCluster(self.clock)
+        self.clusters = FakeClusters(self.cluster)
+        self.cluster_records: MemoryRecords[ClusterRecord] = MemoryRecords(clock=self.clock)
         self.wakeups = MemoryWakeups(self.clock)
         self.claims = MemoryClaims(self.clock)
         self.laws = FakeLaws()
@@ -93,16 +99,27 @@ class Door:
             journal=self.journal,
             texts=self.texts,
             queues=self.queues,
-            cluster=self.cluster,
+            clusters=self.clusters,
             wakeups=self.wakeups,
             claims=self.claims,
             clock=self.clock,
         )
         admission = Admission(DoorSettings(), self.laws, MONITORS, lambda: self.sources)
-        self.service = ManagerService(stores, admission, make_id=make_id)
+        self.registry = ClusterRegistry(
+            ClusterStores(
+                clusters=self.cluster_records,
+                active=MemoryRecords(clock=self.clock),
+                submissions=self.records,
+                connections=self.clusters,
+                sealing=Seals("a key of the test"),
+                clock=self.clock,
+            ),
+            "default",
+        )
+        self.service = ManagerService(stores, admission, self.registry, make_id=make_id)
         self.reports = Reports(stores, self.service, self.detailed, "default")
         self.app: Flask = create_app(AppSettings("manager", 1 << 20, "1"), Telemetry("manager", "1"))
-        register(self.app, self.service, self.reports, DoorSettings().max_item, cors_origin)
+        register(self.app, self.service, self.reports, self.registry, DoorSettings().max_item, cors_origin)
         self.client = self.app.test_client()
 
     def submit(self, document: Any = None, **headers: str) -> str:

@@ -28,6 +28,7 @@ from manager.manifests import ManifestSettings
 from tests.fakes.access import MemoryAccess
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
 from tests.fakes.records import MemoryJournal, MemoryLeases, MemoryMetrics, MemoryRecords, MemoryTexts
 
@@ -90,6 +91,7 @@ class Stage:
         self.texts = MemoryTexts(clock=self.clock)
         self.metrics = MemoryMetrics(self.clock)
         self.cluster = FakeCluster(self.clock, auto_start=auto_start, lingering=lingering)
+        self.clusters = FakeClusters(self.cluster)
         self.queues = MemoryQueues(lambda _: MemoryQueue(self.clock.now))
         self.access = MemoryAccess()
         self.access_offered = True
@@ -114,11 +116,11 @@ class Stage:
             Tools(
                 book=Book(self.records, self.journal, self.clock),
                 queues=self.queues,
-                launcher=Launcher(self.cluster, self.manifests),
+                launcher=Launcher(self.clusters, self.manifests),
                 keyring=Keyring(self.access if self.access_offered else None),
                 announcer=Announcer(others, self.clock, "default"),
                 loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),
-                logs=LogKeeper(self.cluster, self.texts),
+                logs=LogKeeper(self.clusters, self.texts),
                 texts=self.texts,
                 metrics=self.metrics,
                 leases=self.leases,

@@ -258,6 +258,7 @@ function showFacts() {
   if (!row || !details) return;
   const facts = [
     ["Id", row.id], ["Kind", row.kind], ["Law", details.law || UNKNOWN],
+    details.cluster ? ["Cluster", details.cluster] : null,
     ["Accepted", row.created_at === null ? UNKNOWN : dateTime(row.created_at)],
     row.finished_at !== null ? ["Ended", dateTime(row.finished_at)] : null,
     row.target !== null ? ["Target", `within ${duration(row.target)}`] : null,

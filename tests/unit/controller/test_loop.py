@@ -17,6 +17,7 @@ from controller.loop import ScalingLoop, World
 from controller.record import Cap, Scaling, begin
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
 from tests.fakes.records import MemoryJournal, MemoryRecords, MemoryTexts
 from tests.unit.controller.builders import observed
@@ -47,6 +48,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.cluster = FakeCluster(self.clock)
+        self.clusters = FakeClusters(self.cluster)
         self.queue = MemoryQueue(self.clock.now, QueueConfig(lease=600))
         self.queues = MemoryQueues(lambda _: self.queue)
         self.records: MemoryRecords[Scaling] = MemoryRecords(lambda record: record.active, self.clock)
@@ -60,7 +62,7 @@ class Stage:
             self.observations,
             self.journal,
             self.queues,
-            self.cluster,
+            self.clusters,
             self.texts,
             self.clock,
             BUILT_IN,
@@ -506,3 +508,60 @@ def test_the_address_of_the_queue_is_the_requests(stage: Stage) -> None:
     stage.want(1)
     stage.step()
     assert list(stage.queues.made) == [(QueueAddress(submission=ID).kind, ID)]
+
+
+def test_the_job_is_scaled_in_the_cluster_of_its_request(stage: Stage) -> None:
+    east = FakeCluster(stage.clock)
+    stage.clusters.others["east"] = east
+    east.create_job(manifest(JOB, 2))
+    stage.begin()
+    kept = stage.records.get(ID)
+    assert kept is not None
+    request = kept.value.request.model_copy(update={"cluster": "east"})
+    stage.records.update(ID, kept.value.model_copy(update={"request": request}), kept.version)
+    stage.want(5)
+    stage.next_decision()
+    assert east.jobs["default", JOB].parallelism == 5
+    assert stage.cluster.jobs["default", JOB].parallelism == 2
+
+
+def _begin_in_the_east(stage: Stage, replicas: int) -> FakeCluster:
+    east = FakeCluster(stage.clock)
+    stage.clusters.others["east"] = east
+    stage.begin(replicas)
+    stage.cluster.delete_job("default", JOB, 0)
+    east.create_job(manifest(JOB, replicas))
+    kept = stage.records.get(ID)
+    assert kept is not None
+    request = kept.value.request.model_copy(update={"cluster": "east"})
+    stage.records.update(ID, kept.value.model_copy(update={"request": request}), kept.version)
+    return east
+
+
+def test_kept_logs_are_of_the_pods_in_the_cluster_of_the_request(stage: Stage) -> None:
+    east = _begin_in_the_east(stage, 4)
+    stage.observe(requested=4, observed=4)
+    for pod in east.running(ID):
+        pod.log = f"index {pod.index} says goodbye\n"
+    stage.want(2)
+    stage.clock.advance(5.0)
+    stage.observe(requested=4, observed=4)
+    stage.step()
+    assert east.jobs["default", JOB].parallelism == 2
+    assert sorted(stage.texts.get(ID).values()) == ["index 2 says goodbye\n", "index 3 says goodbye\n"]
+
+
+def test_the_job_is_restarted_in_the_cluster_of_its_request(stage: Stage) -> None:
+    east = _begin_in_the_east(stage, 1)
+    stage.observe(requested=1, observed=1)
+    stage.want(1)
+    stage.step()
+    stage.clock.advance(10.0)
+    east.delete_pod(east.running(ID)[0])
+    for _ in range(4):
+        stage.clock.advance(1.0)
+        stage.observe(requested=1, observed=0, lost_at=5.0)
+        stage.step()
+    assert [pod.index for pod in east.running(ID)] == [0]
+    assert "restart_job" in east.calls
+    assert "restart_job" not in stage.cluster.calls

@@ -196,7 +196,7 @@ def test_a_status_shows_what_was_measured_and_decided(door: Door) -> None:
 GETS = ("", "/log", "/report", "/errors", "/results", "/items", "/events", "/visualizer", "/forecast")
 
 
-@pytest.mark.parametrize("id", [UNKNOWN, "cluster", "..", "kj-0", "KJ-0000000", "kj-00000000", "%00", "a" * 500])
+@pytest.mark.parametrize("id", [UNKNOWN, "clusters", "..", "kj-0", "KJ-0000000", "kj-00000000", "%00", "a" * 500])
 def test_an_unknown_submission_is_not_found(door: Door, id: str) -> None:
     for path in GETS:
         answer = door.client.get(f"/submissions/{id}{path}")
@@ -220,8 +220,8 @@ def test_every_route_answers_with_json_appended(door: Door) -> None:
     [
         ("PATCH", "/submissions/kj-0000000", 405),
         ("PUT", "/submissions", 405),
-        ("POST", "/submissions/cluster", 405),
-        ("GET", "/submissions/cluster/activate", 404),
+        ("PUT", "/submissions/cluster", 405),
+        ("PUT", "/submissions/cluster/activate", 405),
         ("GET", "/nothing", 404),
     ],
 )

@@ -9,7 +9,7 @@ from common.domain.errors import Unavailable
 from common.domain.states import Intent, State
 from common.domain.submission import Submission
 from manager.following import Cursor, FollowRules, LogFollower, Wanted
-from tests.fakes.cluster import FakePod
+from tests.fakes.cluster import FakeCluster, FakePod
 from tests.support.manager_stage import ID, Stage
 
 
@@ -52,7 +52,7 @@ class Theatre:
         self.stage.submit(replicas={"initial": 2})
         self.stage.run(3)
         self.follower = LogFollower(
-            self.stage.cluster, self.stage.texts, self.stage.clock, self.read, FollowRules(**rules)
+            self.stage.clusters, self.stage.texts, self.stage.clock, self.read, FollowRules(**rules)
         )
 
     def read(self, id: str) -> Submission | None:
@@ -182,3 +182,17 @@ def test_a_cluster_that_is_away_is_waited_for() -> None:
     theatre.stage.cluster.down = False
     assert next(following) == f"{one.name} | a\n"
     following.close()
+
+
+def test_the_lines_come_from_the_cluster_that_is_wanted() -> None:
+    theatre = Theatre()
+    theatre.stage.clusters.others["east"] = theatre.stage.cluster
+    theatre.pod(0).log = "a\n"
+    name = theatre.pod(0).name
+    theatre.stage.clusters.default = FakeCluster(theatre.stage.clock)
+    following = theatre.follower.follow(Wanted(ID, "default", name, cluster="east"))
+    assert next(following) == f"{name} | a\n"
+    following.close()
+    elsewhere = theatre.follower.follow(Wanted(ID, "default", name))
+    assert next(elsewhere) == ""
+    elsewhere.close()

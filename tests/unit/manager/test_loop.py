@@ -11,6 +11,7 @@ from common.domain.errors import BadRequest, ClusterError, Conflict, Unavailable
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
 from manager.runner_archive import RunnerArchive
+from tests.fakes.cluster import FakeCluster
 from tests.support.manager_stage import ID, Stage
 
 
@@ -718,3 +719,29 @@ def test_a_cluster_that_does_not_let_secrets_be_changed_lets_the_work_be_done(st
     stage.run(5)
     assert stage.now.state is State.ONGOING
     assert len(stage.cluster.jobs) == 1
+
+
+def test_everything_of_a_submission_is_in_its_own_cluster(stage: Stage) -> None:
+    east = FakeCluster(stage.clock)
+    stage.clusters.others["east"] = east
+    submission = stage.submit()
+    stage.records.put(ID, submission.model_copy(update={"cluster": "east"}))
+    stage.step()
+    assert (len(east.running(ID)), stage.cluster.jobs) == (1, {})
+    told = [body.model_dump() for _, body in (*stage.monitor.posted, *stage.controller.posted)]
+    assert [body.get("plugin_info", body)["cluster"] for body in told] == ["east", "east"]
+    east.finish(east.running(ID)[0], 1, log="it broke")
+    stage.run(3)
+    assert "it broke" in stage.texts.get(ID).values()
+    stage.intend(Intent.TERMINATE)
+    stage.run(5)
+    assert stage.now.state is State.TERMINATED
+    assert (east.jobs, east.pods, east.secrets) == ({}, {}, {})
+    assert stage.cluster.calls == []
+
+
+def test_a_submission_whose_cluster_is_gone_says_so(stage: Stage) -> None:
+    submission = stage.submit()
+    stage.records.put(ID, submission.model_copy(update={"cluster": "gone"}))
+    stage.step()
+    assert "there is no cluster named gone" in stage.now.reason

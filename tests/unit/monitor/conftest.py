@@ -15,6 +15,7 @@ from monitor.record import Monitoring
 from monitor.service import MonitorService
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
 from tests.fakes.records import MemoryJournal, MemoryMetrics, MemoryRecords, MemoryWakeups
 from tests.unit.monitor.builders import ID
@@ -46,7 +47,7 @@ class Bench:
                 metrics=self.metrics,
                 decisions=self.decisions,
                 queues=self.queues,
-                cluster=self.cluster,
+                clusters=FakeClusters(self.cluster),
                 clock=self.clock,
                 monitors=self.monitors,
             )

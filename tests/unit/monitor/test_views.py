@@ -7,6 +7,7 @@ from common.domain.errors import ClusterError
 from monitor.views import Views
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.clusters import FakeClusters
 
 
 class _Cluster(FakeCluster):
@@ -31,7 +32,7 @@ def clock() -> FakeClock:
 
 def test_every_view_is_asked_for_while_the_cluster_answers(clock: FakeClock) -> None:
     cluster = _Cluster(clock)
-    views = Views(cluster, clock)
+    views = Views(FakeClusters(cluster), clock)
     assert [views.get("default", "a") for _ in range(3)] == [SubmissionView()] * 3
     assert cluster.calls == ["views"] * 3
 
@@ -40,7 +41,7 @@ def test_every_view_is_asked_for_while_the_cluster_answers(clock: FakeClock) -> 
 def test_a_cluster_that_failed_is_not_asked_again_at_once(clock: FakeClock, seconds: float, pause: float) -> None:
     cluster = _Cluster(clock, seconds)
     cluster.down = True
-    views = Views(cluster, clock)
+    views = Views(FakeClusters(cluster), clock)
     assert views.get("default", "a") is None
     clock.advance(pause - 0.01)
     assert views.get("default", "b") is None
@@ -54,7 +55,7 @@ def test_a_cluster_that_failed_is_not_asked_again_at_once(clock: FakeClock, seco
 def test_another_namespace_is_asked_all_the_same(clock: FakeClock) -> None:
     cluster = _Cluster(clock)
     cluster.down = True
-    views = Views(cluster, clock)
+    views = Views(FakeClusters(cluster), clock)
     views.get("one", "a")
     cluster.down = False
     assert views.get("one", "a") is None
@@ -64,4 +65,13 @@ def test_another_namespace_is_asked_all_the_same(clock: FakeClock) -> None:
 def test_a_refusal_is_no_answer_either(clock: FakeClock) -> None:
     cluster = _Cluster(clock)
     cluster.forbids = True
-    assert Views(cluster, clock).get("default", "a") is None
+    assert Views(FakeClusters(cluster), clock).get("default", "a") is None
+
+
+def test_a_silent_cluster_does_not_silence_another(clock: FakeClock) -> None:
+    silent, other = _Cluster(clock), _Cluster(clock)
+    silent.down = True
+    views = Views(FakeClusters(silent, {"east": other}), clock)
+    assert views.get("default", "a") is None
+    assert views.get("default", "a", "east") is not None
+    assert views.get("default", "a", "gone") is None

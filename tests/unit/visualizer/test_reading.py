@@ -35,7 +35,7 @@ anything = st.recursive(
 KEYS = (
     *("name", "status", "state", "kind", "reason", "created_at", "starting_time", "finished_at", "deadline", "target"),
     *("progress", "counts", "replicas", "final_replicas", "ends_at", "feasible", "deadline_met", "deadline_margin"),
-    *("law", "warnings", "execution_time", "spec", "summary", "forecast"),
+    *("law", "cluster", "warnings", "execution_time", "spec", "summary", "forecast"),
 )
 
 
@@ -53,13 +53,20 @@ def test_the_managers_own_status_is_understood() -> None:
 
 def test_the_managers_status_of_an_ended_one_is_understood() -> None:
     submission = Submission(
-        id="kj-1", spec=SPEC, state=State.COMPLETED, created_at=1000.0, finished_at=1090.0, warnings=("a warning",)
+        id="kj-1",
+        spec=SPEC,
+        state=State.COMPLETED,
+        created_at=1000.0,
+        finished_at=1090.0,
+        warnings=("a warning",),
+        cluster="east",
     )
     document = json.loads(json.dumps(status(submission, OBSERVATION, 2000.0)))
     row = row_of("kj-1", document)
     details = details_of(document, None, (), {"events": []}, [])
     assert row.terminal
     assert (row.finished_at, row.final_replicas) == (1090.0, 0)
+    assert details.cluster == "east"
     assert (details.law, details.execution_time, details.warnings) == ("deadline", 90.0, ("a warning",))
 
 
