@@ -116,7 +116,7 @@ class Stage:
             Tools(
                 book=Book(self.records, self.journal, self.clock),
                 queues=self.queues,
-                launcher=Launcher(self.clusters, self.manifests),
+                launcher=Launcher(self.clusters, self.manifests, lambda id: f"token of {id}"),
                 keyring=Keyring(self.access if self.access_offered else None),
                 announcer=Announcer(others, self.clock, "default"),
                 loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),

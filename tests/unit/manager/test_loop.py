@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Iterator
 
@@ -690,6 +691,7 @@ def test_the_next_generation_has_the_secret_whenever_the_last_ones_is_collected(
     assert stage.now.generation == 2
     (secret,) = stage.cluster.secrets.values()
     assert [owner["name"] for owner in secret["metadata"]["ownerReferences"]] == [f"{ID}-g2"]
+    assert base64.b64decode(secret["data"]["items-token"]) == f"token of {ID}".encode()
 
 
 def test_a_job_that_kubernetes_removed_after_the_work_ends_the_submission_as_ever(stage: Stage) -> None:
