@@ -111,7 +111,7 @@ def _holds(process: Path, inodes: set[str]) -> bool:
 
 def _command(process: Path) -> str:
     try:
-        words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        words = " ".join((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split())
     except OSError:
         return "?"
     return words if len(words) <= 80 else words[:77] + "..."
