@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+_OURS = frozenset({"0100007F", "00000000", "0" * 32, "0000000000000000FFFF00000100007F"})
+"""127.0.0.1 and the addresses that stand for all, as /proc/net/tcp writes them. Pods listen on loopback addresses of
+their own, which is no matter of ours."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ def allot(wanted: dict[str, int], any_port: bool) -> tuple[dict[str, int], list[
 
 
 def holder_of(port: int) -> Holder:
-    """Who listens on that TCP port, as far as /proc shows it."""
-    inodes = {line[9] for line in _listening() if int(line[1].rsplit(":", 1)[1], 16) == port}
+    """Who listens on that TCP port of the loopback address, as far as /proc shows it."""
+    wanted = f"{port:04X}"
+    sockets = ((row[1].split(":"), row[9]) for row in _listening())
+    inodes = {inode for (address, number), inode in sockets if number == wanted and address in _OURS}
     for process in Path("/proc").iterdir() if inodes else ():
         if process.name.isdigit() and _holds(process, inodes):
             return Holder(int(process.name), _command(process))
@@ -111,7 +116,7 @@ def _holds(process: Path, inodes: set[str]) -> bool:
 
 def _command(process: Path) -> str:
     try:
-        words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        words = " ".join((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split())
     except OSError:
         return "?"
     return words if len(words) <= 80 else words[:77] + "..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,12 +17,15 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_demo() -> None:
-    command = [sys.executable, str(EXAMPLES / "stdlib-metrics" / "demo.py"), "--every", "4"]
+    command = [sys.executable, str(EXAMPLES / "stdlib-metrics" / "demo.py"), "--every", "2"]
     demo = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "complexity  function" in demo.stdout
     assert "met by" in demo.stdout
     assert "replica-seconds" in demo.stdout
+    changes = [(int(old), int(new)) for old, new in re.findall(r"^  (\d+) -> (\d+): ", demo.stdout, re.MULTILINE)]
+    assert any(new > old for old, new in changes), "it never scaled up"
+    assert any(new < old for old, new in changes), "it never scaled down"
 
 
 def test_the_originals_contract(stack: StackProcess) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from cli.stack.plan import DEFAULT_PORTS, SERVICES, Layout, parts, redis_config
-from cli.stack.ports import PortTaken, allot
+from cli.stack.ports import PortTaken, allot, holder_of
 
 LAYOUT = Layout(Path("/h"), DEFAULT_PORTS, "/py", "/redis", "secret", "token")
 
@@ -37,3 +38,14 @@ def test_a_taken_port_is_an_error_or_replaced() -> None:
     assert len(set(ports.values())) == 2
     assert len(notes) == 1
     assert str(port) in notes[0]
+
+
+def test_who_listens_on_another_loopback_address_holds_no_port_of_ours() -> None:
+    with socket.socket() as ours, socket.socket() as theirs:
+        theirs.bind(("127.73.1.2", 0))
+        theirs.listen()
+        port = int(theirs.getsockname()[1])
+        assert holder_of(port).pid == 0
+        ours.bind(("127.0.0.1", port))
+        ours.listen()
+        assert holder_of(port).pid == os.getpid()
