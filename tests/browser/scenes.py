@@ -125,7 +125,7 @@ def points(scene: Scene, step: Step, began: float) -> list[Point]:
         point(metrics.JOB_PROGRESS, value=seen.progress),
         *timed,
         point(metrics.PARALLELISM, value=seen.replicas.observed),
-        point(metrics.REPLICAS, **{name: float(value) for name, value in seen.replicas.model_dump().items()}),
+        point(metrics.REPLICAS, **{name: float(getattr(seen.replicas, name)) for name in metrics.REPLICAS.fields}),
         point(
             metrics.QUEUE,
             ready=queue.ready,
