@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import sys
@@ -38,8 +39,6 @@ def running_stack(options: StackOptions, say: Callable[[str], None]) -> Iterator
 
     Raises AlreadyRunning, PortTaken, NoRedis, StartFailed; what had been started is ended then.
     """
-    import os
-
     home = Home(options.home)
     home.prepare()
     if not home.lock():
