@@ -424,7 +424,7 @@ def test_access_reviews_and_discovery(call: Client) -> None:
     assert (code, answer["status"]["allowed"]) == (201, True)
     assert "v1" in call("GET", "/api")[1]["versions"]
     groups = [group["name"] for group in call("GET", "/apis")[1]["groups"]]
-    assert groups == ["authorization.k8s.io", "batch"]
+    assert groups == ["apps", "authorization.k8s.io", "batch"]
     resources = [item["name"] for item in call("GET", "/apis/batch/v1")[1]["resources"]]
     assert resources == ["jobs", "jobs/status"]
     assert call("GET", "/version")[1]["major"] == "1"
