@@ -30,11 +30,9 @@ class ServiceNetwork:
             return HEADLESS
         used = set(taken)
         hosts = NETWORK.num_addresses - 2
-        for step in range(hosts):
-            address = str(NETWORK[1 + (self.seed + step) % hosts])
-            if address not in used:
-                return address
-        raise OverflowError("no address is left for a Service")
+        offers = (str(NETWORK[1 + (self.seed + step) % hosts]) for step in range(hosts))
+        # There are four million of them.
+        return next(address for address in offers if address not in used)
 
     def problem(self, address: str, taken: Iterable[str]) -> str:
         """Why a Service cannot have the address it asks for; '' when it can."""

@@ -22,6 +22,7 @@ from localcluster.jobs import Backoff, BackoffSettings, CreatePod, reconcile
 from localcluster.launch import NotStartable, PodDirs, build_launch, volumes_of
 from localcluster.resources import NAMESPACES
 from localcluster.scheduler import pod_request
+from localcluster.services import ServiceNetwork
 from localcluster.store import Store
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -34,9 +35,9 @@ STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
 class Client:
     """Calls the Api and decodes; errors come back as their Status bodies."""
 
-    def __init__(self, store: Store, logs: Path) -> None:
+    def __init__(self, store: Store, logs: Path, network: ServiceNetwork | None = None) -> None:
         self.store = store
-        self.api = Api(store, ManualClock(), logs, lambda: [("loop", True)])
+        self.api = Api(store, ManualClock(), logs, lambda: [("loop", True)], network)
 
     def raw(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Response:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
