@@ -1,7 +1,6 @@
 """Looks from inside the cluster whether pods reach what workers need: a short-lived Job really connects.
 
-It is made like a submission's (same label, restricted, its own image setting), so that the same calls find, read and
-remove it. Should the manager die meanwhile, Kubernetes ends and removes it by itself.
+It is made like a submission's, so that the same calls find, read and remove it, and the same network policies hold. Should the manager die meanwhile, Kubernetes ends and removes it by itself.
 """
 
 from __future__ import annotations
@@ -15,14 +14,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from common.domain.access import Finding
-from common.domain.cluster import GENERATION_LABEL, ROLE_LABEL, SUBMISSION_LABEL, PodView, SubmissionView
+from common.domain.cluster import (
+    GENERATION_LABEL,
+    ROLE_LABEL,
+    SUBMISSION_LABEL,
+    WORKER_ROLE,
+    PodView,
+    SubmissionView,
+)
 from common.domain.errors import ClusterError, Unavailable
 from common.ports import Clock, Cluster
 from manager import pods
 
 PODS = "pods"
 """Who finds out: the service of these findings."""
-CHECK_ROLE = "check"
+CHECK_LABEL = "asperathos.io/check"
+"""What tells such a Job and its pod from a submission's."""
+_CONTAINER = "check"
 _USER = 65532
 _POLL = 0.2
 _KEPT = 60
@@ -70,12 +78,13 @@ def probe_job(id: str, wanted: tuple[Target, ...], settings: ProbeSettings) -> d
     labels = {
         "app.kubernetes.io/managed-by": "asperathos",
         SUBMISSION_LABEL: id,
-        ROLE_LABEL: CHECK_ROLE,
+        ROLE_LABEL: WORKER_ROLE,
+        CHECK_LABEL: "reach",
         GENERATION_LABEL: "1",
     }
     amounts = {"cpu": "100m", "memory": "64Mi"}
     container = {
-        "name": CHECK_ROLE,
+        "name": _CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-c", settings.script, *(target.url for target in wanted)],

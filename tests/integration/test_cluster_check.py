@@ -92,7 +92,7 @@ def test_a_missing_namespace_is_told_until_it_is_there(manager: str, cluster: Lo
 
 def probes(cluster: LocalClusterProcess) -> list[str]:
     """What looks from a pod have left behind."""
-    label = "labelSelector=asperathos.io%2Frole%3Dcheck"
+    label = "labelSelector=asperathos.io%2Fcheck"
     kinds = ("/apis/batch/v1/namespaces/default/jobs", "/api/v1/namespaces/default/pods")
     return [item["metadata"]["name"] for kind in kinds for item in cluster.call("GET", f"{kind}?{label}")["items"]]
 
