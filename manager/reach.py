@@ -1,6 +1,7 @@
 """Looks from inside the cluster whether pods reach what workers need: a short-lived Job really connects.
 
-It is made like a submission's, so that the same calls find, read and remove it, and the same network policies hold. Should the manager die meanwhile, Kubernetes ends and removes it by itself.
+It is made like a submission's, so that the same calls find, read and remove it, and the same network policies hold.
+Should the manager die meanwhile, Kubernetes ends and removes it by itself.
 """
 
 from __future__ import annotations
