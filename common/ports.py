@@ -185,6 +185,9 @@ class Cluster(Protocol):
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         """Make the Job the only owner of the secret, so that it goes with it. False when one of them is gone."""
 
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        """The same for a config map."""
+
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
 

@@ -112,6 +112,12 @@ class KubernetesCluster:
         return self._create("/api/v1", "configmaps", manifest) is not None
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
+        return self._adopt(_secrets(namespace), namespace, name, job)
+
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        return self._adopt(_config_maps(namespace), namespace, name, job)
+
+    def _adopt(self, path: str, namespace: str, name: str, job: str) -> bool:
         try:
             owner = self._api.call("GET", f"{_jobs(namespace)}/{quote(job)}").json()
             reference = {
@@ -122,7 +128,7 @@ class KubernetesCluster:
             }
             # A merge patch replaces the list: the Job of an earlier generation owns it no longer.
             patch = {"metadata": {"ownerReferences": [reference]}}
-            self._api.call("PATCH", f"{_secrets(namespace)}/{quote(name)}", body=patch, content_type=MERGE_PATCH)
+            self._api.call("PATCH", f"{path}/{quote(name)}", body=patch, content_type=MERGE_PATCH)
         except ClusterError as error:
             if error.reason == "NotFound":
                 return False

@@ -44,7 +44,7 @@ NEEDS: Mapping[str, frozenset[Access]] = {
     | _all("create get deletecollection", "deployments", "apps")
     | _all("create get deletecollection", "services")
     | _all(f"{_FULL} patch", "secrets")
-    | _all(_FULL, "configmaps")
+    | _all(f"{_FULL} patch", "configmaps")
     | _all("get list watch", "events")
     | _NAMESPACE
     | {Access("list", "nodes", namespaced=False)},

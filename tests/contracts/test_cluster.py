@@ -427,6 +427,21 @@ def test_a_secret_is_adopted_by_its_job_and_goes_with_it(case: Case) -> None:
     case.until(lambda: case.cluster.create_secret(manifests.redis_secret(case.submission(WAITS), case.settings)))
 
 
+def test_a_config_map_is_adopted_by_its_job_and_goes_with_it(case: Case) -> None:
+    name, namespace = case.start(WAITS, 1), case.backend.namespace
+    settings = dataclasses.replace(case.settings, runner=RunnerArchive(b"PK"))
+    manifest = manifests.runner_config_map(case.submission(WAITS, command=None, run="work {item}"), settings)
+    assert manifest is not None
+    config_map = manifest["metadata"]["name"]
+    assert not case.cluster.adopt_config_map(namespace, config_map, name), "there is none yet"
+    assert case.cluster.create_config_map(manifest)
+    assert not case.cluster.adopt_config_map(namespace, config_map, f"{name}-none")
+    assert case.cluster.adopt_config_map(namespace, config_map, name)
+    assert case.cluster.delete_job(namespace, name, grace=0)
+    # It is gone when one can be made again.
+    case.until(lambda: case.cluster.create_config_map(manifest))
+
+
 def test_a_job_of_the_next_generation_takes_the_secret_over(case: Case) -> None:
     first = case.start(WAITS, 1)
     secret, namespace = manifests.secret_name(case.id), case.backend.namespace

@@ -156,10 +156,17 @@ class FakeCluster:
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         self._enter("adopt_secret")
+        return self._adopt(self.secrets, namespace, name, job)
+
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        self._enter("adopt_config_map")
+        return self._adopt(self.config_maps, namespace, name, job)
+
+    def _adopt(self, store: dict[tuple[str, str], dict[str, Any]], namespace: str, name: str, job: str) -> bool:
         self._collect()
-        if (namespace, name) not in self.secrets or (namespace, job) not in self.jobs:
+        if (namespace, name) not in store or (namespace, job) not in self.jobs:
             return False
-        self.secrets[namespace, name]["metadata"]["ownerReferences"] = [
+        store[namespace, name]["metadata"]["ownerReferences"] = [
             {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": self.jobs[namespace, job].uid}
         ]
         return True
@@ -322,10 +329,10 @@ class FakeCluster:
         self.told.append((namespace, submission, event))
 
     def _collect(self) -> None:
-        """The garbage collector: secrets and services go with the Job or Deployment that owns them."""
+        """The garbage collector: what a Job or Deployment owns goes with it."""
         alive = {job.uid for job in self.jobs.values()}
         alive |= {body["metadata"]["uid"] for body in self.deployments.values()}
-        for store in (self.secrets, self.services):
+        for store in (self.secrets, self.config_maps, self.services):
             for place, body in list(store.items()):
                 owners = body["metadata"].get("ownerReferences") or ()
                 if owners and not any(owner["uid"] in alive for owner in owners):
