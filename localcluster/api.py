@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from localcluster import discovery, errors, openapi
+from localcluster.admission import create_pod
 from localcluster.clock import Clock
 from localcluster.defaults import apply_defaults, prepare_job
 from localcluster.deletion import BACKGROUND, FOREGROUND, ORPHAN, DeleteOptions, delete_object
@@ -341,7 +342,7 @@ class Api:
                 self._check_namespace(target.namespace or "")
             if kind is SERVICES:
                 made = self._addressed(made)
-            stored = self._store.create(kind, made)
+            stored = create_pod(self._store, made) if kind is PODS else self._store.create(kind, made)
         return json_response(stored, 201)
 
     def _addressed(self, service: Obj) -> Obj:

@@ -17,6 +17,7 @@ from localcluster.objects import (
     Obj,
     controller_of,
     dig,
+    evolve,
     is_deleting,
     is_terminal,
     meta,
@@ -26,6 +27,7 @@ from localcluster.objects import (
     uid_of,
 )
 from localcluster.proxy import ServiceProxy
+from localcluster.quotas import quota_status
 from localcluster.resources import (
     CONFIGMAPS,
     DEPLOYMENTS,
@@ -35,6 +37,7 @@ from localcluster.resources import (
     NODES,
     PODS,
     REPLICASETS,
+    RESOURCEQUOTAS,
     SECRETS,
     SERVICES,
     find,
@@ -132,6 +135,8 @@ class ControlPlane:
             self._add_owner(obj)
         elif change.kind is SERVICES:
             add(("services", "", ""))
+        elif change.kind is RESOURCEQUOTAS:
+            add(("quotas", namespace, ""))
         elif change.kind is NODES:
             if (
                 change.previous is None
@@ -172,6 +177,7 @@ class ControlPlane:
                 add(("schedule", "", ""))
             add(("pod", namespace, name))
         add(("services", "", ""))
+        add(("quotas", namespace, ""))
         self._add_owner(pod)
 
     def _add_owner(self, obj: Obj) -> None:
@@ -182,6 +188,14 @@ class ControlPlane:
     def _handle(self, event: RuntimeEvent) -> None:
         for namespace, name in self._kubelet.handle(event):
             self._loop.add(("pod", namespace, name))
+
+    def _count(self, namespace: str) -> None:
+        """Have the namespace's quotas tell what is used of them."""
+        with self._store.transaction():
+            for quota in self._store.list(RESOURCEQUOTAS, namespace)[0]:
+                status = quota_status(quota, self._store.list(PODS, namespace)[0])
+                if status != quota.get("status"):
+                    self._store.update(RESOURCEQUOTAS, evolve(quota, status=status))
 
     def _route(self) -> None:
         if self._proxy is None:
@@ -208,10 +222,13 @@ class ControlPlane:
             self._controllers.deployments.sync(namespace, name)
             self._controllers.garbage.finish_foreground(DEPLOYMENTS, namespace, name)
         elif what == "replicaset":
-            self._controllers.replica_sets.sync(namespace, name)
+            again = self._controllers.replica_sets.sync(namespace, name)
             self._controllers.garbage.finish_foreground(REPLICASETS, namespace, name)
+            return again
         elif what == "services":
             self._route()
+        elif what == "quotas":
+            self._count(namespace)
         if what == "schedule":
             return self._controllers.scheduler.sync(namespace, name)
         if what == "waiting":

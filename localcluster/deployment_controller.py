@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from localcluster.admission import RETRY_SECONDS, create_pod
 from localcluster.clock import Clock
 from localcluster.deletion import BACKGROUND, DeleteOptions, delete_object
+from localcluster.errors import Forbidden
 from localcluster.events import Recorder
 from localcluster.objects import (
     Obj,
@@ -42,23 +44,30 @@ class ReplicaSetController:
         self._store = store
         self._recorder = recorder
 
-    def sync(self, namespace: str, name: str) -> None:
-        """Reconcile one ReplicaSet."""
+    def sync(self, namespace: str, name: str) -> float | None:
+        """Reconcile one ReplicaSet; returns the seconds after which to look again, if any."""
+        again = None
         with self._store.transaction():
             owner = self._store.find(REPLICASETS, namespace, name)
             if owner is None:
-                return
+                return None
             pods = _controlled(self._store, PODS, owner)
             if not is_deleting(owner):
                 plan = pod_plan(int(dig(owner, "spec", "replicas") or 0), map(_pod_view, pods))
                 for _ in range(plan.create):
-                    made = self._store.create(PODS, _pod_of(owner))
+                    try:
+                        made = create_pod(self._store, _pod_of(owner))
+                    except Forbidden as error:
+                        again = RETRY_SECONDS
+                        self._say(owner, "FailedCreate", f"Error creating: {error.message}", kind="Warning")
+                        break
                     self._say(owner, "SuccessfulCreate", f"Created pod: {name_of(made)}")
                 for gone in plan.delete:
                     delete_object(self._store, PODS, self._store.get(PODS, namespace, gone), DeleteOptions())
                     self._say(owner, "SuccessfulDelete", f"Deleted pod: {gone}")
                 pods = _controlled(self._store, PODS, owner)
             self._write_status(owner, [pod for pod in map(_pod_view, pods) if pod.active])
+        return again
 
     def _write_status(self, owner: Obj, active: list[PodView]) -> None:
         ready = sum(pod.ready for pod in active)
@@ -69,8 +78,8 @@ class ReplicaSetController:
         if status != owner.get("status"):
             self._store.update(REPLICASETS, evolve(owner, status=status))
 
-    def _say(self, owner: Obj, reason: str, message: str) -> None:
-        self._recorder.record(owner, "Normal", reason, message, self.COMPONENT)
+    def _say(self, owner: Obj, reason: str, message: str, kind: str = "Normal") -> None:
+        self._recorder.record(owner, kind, reason, message, self.COMPONENT)
 
 
 class DeploymentController:

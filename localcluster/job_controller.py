@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from localcluster.admission import RETRY_SECONDS, create_pod
 from localcluster.clock import Clock
 from localcluster.defaults import defaulted_pod_spec
 from localcluster.deletion import BACKGROUND, TRACKING_FINALIZER, DeleteOptions, delete_object
+from localcluster.errors import Forbidden
 from localcluster.events import Recorder
 from localcluster.intervals import parse_indexes
 from localcluster.jobs import (
@@ -87,11 +90,13 @@ class JobController:
             spec, status = job_spec(job), job_status(job)
             known = self._backoffs.get(uid_of(job), Backoff())
             outcome = reconcile(spec, status, [self._view(pod) for pod in pods], known, now, self._settings)
-            self._backoffs[uid_of(job)] = outcome.backoff
-            self._carry_out(job, pods, outcome)
-            if outcome.status != status:
-                self._write_status(job, outcome.status)
-            return outcome.again_in
+            refused = self._carry_out(job, pods, outcome)
+            # What could not be made is decided on again, from what was known before.
+            self._backoffs[uid_of(job)] = known if refused else outcome.backoff
+            after = replace(outcome.status, active=outcome.status.active - refused)
+            if after != status:
+                self._write_status(job, after)
+            return min(outcome.again_in or RETRY_SECONDS, RETRY_SECONDS) if refused else outcome.again_in
 
     def forget(self, uid: str) -> None:
         """The Job is gone."""
@@ -105,11 +110,13 @@ class JobController:
     def _view(self, pod: Obj) -> PodView:
         return pod_view(pod, self._finish_time(uid_of(pod)))
 
-    def _carry_out(self, job: Obj, pods: list[Obj], outcome: Outcome) -> None:
+    def _carry_out(self, job: Obj, pods: list[Obj], outcome: Outcome) -> int:
+        """Returns how many pods were not admitted."""
+        refused = 0
         by_name = {name_of(pod): pod for pod in pods}
         for action in outcome.actions:
             if isinstance(action, CreatePod):
-                self._create(job, action)
+                refused += not self._create(job, action)
             elif isinstance(action, ReleasePod):
                 self._release(by_name[action.name])
             elif isinstance(action, DeletePod):
@@ -123,10 +130,16 @@ class JobController:
                 found = self._store.find(JOBS, namespace_of(job), name_of(job))
                 if found is not None:
                     delete_object(self._store, JOBS, found, DeleteOptions(propagation=BACKGROUND))
+        return refused
 
-    def _create(self, job: Obj, action: CreatePod) -> None:
-        made = self._store.create(PODS, build_pod(job, action))
+    def _create(self, job: Obj, action: CreatePod) -> bool:
+        try:
+            made = create_pod(self._store, build_pod(job, action))
+        except Forbidden as error:
+            self._recorder.record(job, "Warning", "FailedCreate", f"Error creating: {error.message}", COMPONENT)
+            return False
         self._recorder.record(job, "Normal", "SuccessfulCreate", f"Created pod: {name_of(made)}", COMPONENT)
+        return True
 
     def _release(self, pod: Obj) -> None:
         found = self._store.find(PODS, namespace_of(pod), name_of(pod))

@@ -83,6 +83,16 @@ SERVICES = ResourceType(
 )
 SECRETS = ResourceType("", "v1", "secrets", "secret", "Secret", True)
 CONFIGMAPS = ResourceType("", "v1", "configmaps", "configmap", "ConfigMap", True, short_names=("cm",))
+RESOURCEQUOTAS = ResourceType(
+    "",
+    "v1",
+    "resourcequotas",
+    "resourcequota",
+    "ResourceQuota",
+    True,
+    short_names=("quota",),
+    subresources=("status",),
+)
 SERVICEACCOUNTS = ResourceType(
     "", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", True, short_names=("sa",)
 )
@@ -128,6 +138,7 @@ STORED: tuple[ResourceType, ...] = (
     SECRETS,
     CONFIGMAPS,
     SERVICEACCOUNTS,
+    RESOURCEQUOTAS,
     DEPLOYMENTS,
     REPLICASETS,
     JOBS,

@@ -11,7 +11,16 @@ from localcluster import errors
 from localcluster.errors import Cause
 from localcluster.objects import Obj, dig, meta, name_of
 from localcluster.quantity import parse_quantity
-from localcluster.resources import DEPLOYMENTS, JOBS, PODS, REPLICASETS, SERVICES, WORKLOADS, ResourceType
+from localcluster.resources import (
+    DEPLOYMENTS,
+    JOBS,
+    PODS,
+    REPLICASETS,
+    RESOURCEQUOTAS,
+    SERVICES,
+    WORKLOADS,
+    ResourceType,
+)
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -229,6 +238,8 @@ def validate_create(kind: ResourceType, obj: Obj) -> None:
         _check_replicated(faults, obj)
     elif kind is SERVICES:
         _check_service(faults, obj)
+    elif kind is RESOURCEQUOTAS:
+        _check_quota(faults, obj)
     faults.raise_for(kind, name_of(obj) or str(meta(obj).get("generateName") or ""))
 
 
@@ -245,6 +256,8 @@ def validate_update(kind: ResourceType, old: Obj, new: Obj) -> None:
         _check_replicated(faults, new)
         if dig(old, "spec", "selector") != dig(new, "spec", "selector"):
             faults.wrong("spec.selector", dig(new, "spec", "selector"), _IMMUTABLE)
+    elif kind is RESOURCEQUOTAS:
+        _check_quota(faults, new)
     elif kind is SERVICES:
         _check_service(faults, new)
         if dig(old, "spec", "clusterIP") != dig(new, "spec", "clusterIP"):
@@ -527,6 +540,19 @@ def _check_service(faults: Faults, service: Obj) -> None:
     for number, port in enumerate(ports or []):
         if not isinstance(port, dict) or not isinstance(port.get("port"), int) or not 0 < port["port"] < 65536:
             faults.wrong(f"spec.ports[{number}].port", dig(port, "port"), "must be between 1 and 65535, inclusive")
+
+
+def _check_quota(faults: Faults, quota: Obj) -> None:
+    hard = dig(quota, "spec", "hard")
+    if hard is not None and not isinstance(hard, dict):
+        faults.type_of("spec.hard", hard, dict, "an object")
+        return
+    for name, amount in (hard or {}).items():
+        try:
+            if parse_quantity(amount) < 0:
+                faults.wrong(f"spec.hard[{name}]", amount, "must be greater than or equal to 0")
+        except ValueError as error:
+            faults.wrong(f"spec.hard[{name}]", amount, str(error))
 
 
 def check_address(service: Obj, problem: str) -> None:

@@ -115,16 +115,21 @@ class World:
 
     def settle(self, ready: bool = True) -> None:
         for _ in range(20):
-            before = self.store.revision
+            before = self.versions()
             for deployment in self.store.list(DEPLOYMENTS)[0]:
                 self.deployments.sync("default", name_of(deployment))
             for item in self.store.list(REPLICASETS)[0]:
                 self.sets.sync("default", name_of(item))
             for pod in self.store.list(PODS)[0] if ready else ():
                 self.make_ready(pod)
-            if self.store.revision == before:
+            if self.versions() == before:
                 return
         raise AssertionError("the controllers do not come to rest")
+
+    def versions(self) -> list[str]:
+        """Of all there is but events."""
+        kinds = (DEPLOYMENTS, REPLICASETS, PODS)
+        return [item["metadata"]["resourceVersion"] for kind in kinds for item in self.store.list(kind)[0]]
 
     def make_ready(self, pod: dict[str, Any]) -> None:
         status = {"phase": "Running", "podIP": "127.64.0.9", "conditions": [{"type": "Ready", "status": "True"}]}
