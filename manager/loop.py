@@ -454,7 +454,7 @@ class ManagerLoop:
     def _clean_up(self, situation: _Situation) -> float:
         submission, tools = situation.submission, self._tools
         current = situation.current
-        is_wanted = submission.loaded and not submission.archived and not submission.delete_requested
+        is_wanted = submission.redis_host and not submission.archived and not submission.delete_requested
         if submission.spec.queue == "dedicated" and is_wanted:
             if not self._archived(submission):
                 return _SHORT
@@ -466,6 +466,9 @@ class ManagerLoop:
         return 0.0
 
     def _archived(self, submission: Submission) -> bool:
+        if not submission.loaded:
+            # It may not even have started, and nothing can be in it.
+            return True
         try:
             source = self._tools.queues.at(submission.dedicated_queue)
             return archive_page(source, self._tools.archive(submission.id))

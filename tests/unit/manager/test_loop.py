@@ -589,6 +589,16 @@ def test_a_dedicated_queue_that_starts_may_be_stopped_at_once() -> None:
     assert stage.now.state is State.STOPPED
     stage.run(400)
     assert (stage.cluster.pods, stage.cluster.deployments, stage.cluster.services) == ({}, {}, {})
+    assert stage.now.queue.kind == "shared", "nobody looks for the results in a queue that is gone"
+
+
+def test_a_dedicated_queue_of_nothing_is_gone_and_nobody_looks_there_any_more() -> None:
+    stage = Stage()
+    dedicated(stage, workload=[], job_lifetime=0)
+    stage.run(5)
+    assert (stage.now.state, stage.now.job_deleted) == (State.COMPLETED, True)
+    assert stage.cluster.deployments == {}
+    assert stage.now.queue.kind == "shared"
 
 
 def test_a_crash_while_a_dedicated_queue_is_made_leaves_nothing_undone() -> None:
