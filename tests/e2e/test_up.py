@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.local_cluster import LocalClusterProcess
 from tests.support.stack_process import StackProcess, marked
 
 pytestmark = pytest.mark.e2e
@@ -67,18 +68,19 @@ def test_ctrl_c_ends_everything_and_the_next_up_goes_on(tmp_path: Path) -> None:
 
 
 def test_an_added_cluster_is_known_after_the_next_up(tmp_path: Path) -> None:
+    other = LocalClusterProcess(tmp_path / "other", ("--nodes", "3"))
+    other.start()
     stack = StackProcess(tmp_path / "home")
     stack.start()
     try:
-        kubeconfig = Path(str(stack.addresses["kubeconfig"])).read_text()
-        (tmp_path / "again.yaml").write_text(kubeconfig)
-        stack.cli("cluster", "add", "again", str(tmp_path / "again.yaml"))
-        assert "local-1" in stack.cli("nodes", "--cluster", "again").stdout
+        stack.cli("cluster", "add", "other", str(other.kubeconfig))
+        assert "local-3" in stack.cli("nodes", "--cluster", "other").stdout
         assert stack.stop() == 0
         stack.start()
-        assert "local-1" in stack.cli("nodes", "--cluster", "again").stdout
+        assert "local-3" in stack.cli("nodes", "--cluster", "other").stdout
     finally:
         stack.stop()
+        other.stop()
 
 
 def test_nothing_outlives_kill_9(tmp_path: Path, eventually: Callable[..., None]) -> None:
