@@ -32,7 +32,7 @@ ENV SERVICE=${SERVICE} \
     PATH=/opt/asperathos/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /opt/asperathos /opt/asperathos
-COPY docker/probe.py /opt/asperathos/probe.py
+COPY images/probe.py /opt/asperathos/probe.py
 # Volumes take their owner from here. The number is the same in all images: they share the kubeconfig (mode 0600).
 RUN case "$SERVICE" in manager|controller|monitor|visualizer|localcluster) ;; \
         *) echo "no such service: $SERVICE" >&2; exit 1 ;; esac \
