@@ -6,6 +6,7 @@ stand-ins.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -80,9 +81,15 @@ class ComposeStack:
                 shutil.copy2(ROOT / name, self.project / name)
         shutil.copytree(_wheels(), self.project / "wheels")
         example = (ROOT / ".env.example").read_text()
-        secrets: Mapping[str, str] = {"REDIS_PASSWORD": "of-a-test", "ASPERATHOS_SERVICE_TOKEN": "of-a-test-too"}
-        for name, value in secrets.items():
-            example = example.replace(f"{name}=\n", f"{name}={value}\n")
+        socket = self.engine.host.removeprefix("unix://")
+        values: Mapping[str, str] = {
+            "REDIS_PASSWORD": "of-a-test",
+            "ASPERATHOS_SERVICE_TOKEN": "of-a-test-too",
+            "DOCKER_GID": str(Path(socket).stat().st_gid),
+            "DOCKER_SOCKET": socket,
+        }
+        for name, value in values.items():
+            example = re.sub(rf"^{name}=.*$", f"{name}={value}", example, flags=re.MULTILINE)
         (self.project / ".env").write_text(example)
 
 
@@ -103,19 +110,27 @@ def _compose_command() -> list[str]:
 
 def _wheels() -> Path:
     """All locked wheels for the stand-in's Python, whatever Python runs this."""
-    lock = (ROOT / "requirements" / "run.lock").read_text()
-    wheels = CACHE / "wheels"
+    locks = [(ROOT / "requirements" / name).read_text() for name in ("run.lock", "runner.lock")]
+    wheels = CACHE / f"wheels-{hashlib.sha256(''.join(locks).encode()).hexdigest()[:12]}"
     if not wheels.exists():
         partial = CACHE / "wheels.partial"
-        partial.mkdir(parents=True, exist_ok=True)
-        unmarked = CACHE / "run.lock"
-        # Markers would be judged by the Python that runs this, not by the image's.
-        unmarked.write_text(re.sub(r" ; [^\\\n]*", " ", lock))
-        platforms = [
-            f"--platform=manylinux{tag}" for tag in ("_2_34_x86_64", "_2_28_x86_64", "_2_17_x86_64", "2014_x86_64")
-        ]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        target = ["--python-version=3.11", "--implementation=cp", "--only-binary=:all:", *platforms]
-        subprocess.run([*command, *target, "-d", str(partial), "-r", str(unmarked)], check=True, timeout=600)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for lock in locks:
+            _download(lock, partial)
         partial.rename(wheels)
     return wheels
+
+
+def _download(lock: str, directory: Path) -> None:
+    # Markers would be judged by the Python that runs this, not by the image's.
+    entries = re.findall(r"^[^\s#].*(?:\n[ \t]+.*)*", lock, re.MULTILINE)
+    wanted = [re.sub(r" ; [^\\\n]*", " ", entry) for entry in entries if "sys_platform == 'win32'" not in entry]
+    unmarked = CACHE / "unmarked.lock"
+    unmarked.write_text("\n".join(wanted) + "\n")
+    platforms = [
+        f"--platform=manylinux{tag}" for tag in ("_2_34_x86_64", "_2_28_x86_64", "_2_17_x86_64", "2014_x86_64")
+    ]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    target = ["--python-version=3.11", "--implementation=cp", "--only-binary=:all:", *platforms]
+    subprocess.run([*command, *target, "-d", str(directory), "-r", str(unmarked)], check=True, timeout=600)
