@@ -121,7 +121,7 @@ def pod_setup(pod: Obj, ip: str, config_map: Lookup, secret: Lookup) -> PodSetup
         ip=ip,
         names=tuple(_names(pod)),
         volumes=volumes_of(pod, config_map, secret),
-        fs_group=None if fs_group is None else int(fs_group),
+        fs_group=None if fs_group is None else _id(fs_group),
         host_network=bool(spec.get("hostNetwork")),
         containers=len(spec.get("containers") or []),
         sub_paths=tuple(
@@ -296,9 +296,9 @@ def _security(pod: Obj, container: Obj) -> Security:
     groups = [*(shared.get("supplementalGroups") or []), shared.get("fsGroup")]
     user, group = both.get("runAsUser"), both.get("runAsGroup")
     return Security(
-        user=None if user is None else int(user),
-        group=None if group is None else int(group),
-        groups=tuple(int(each) for each in groups if each is not None),
+        user=None if user is None else _id(user),
+        group=None if group is None else _id(group),
+        groups=tuple(_id(each) for each in groups if each is not None),
         must_not_be_root=bool(both.get("runAsNonRoot")),
         may_gain_privileges=bool(both.get("allowPrivilegeEscalation", True)),
         privileged=bool(both.get("privileged")),
@@ -307,6 +307,12 @@ def _security(pod: Obj, container: Obj) -> Security:
         read_only_root=bool(both.get("readOnlyRootFilesystem")),
         unconfined=(both.get("seccompProfile") or {}).get("type") == "Unconfined",
     )
+
+
+def _id(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise NotStartable("CreateContainerConfigError", f"securityContext: {value!r} is no user or group id")
+    return value
 
 
 def _names(pod: Obj) -> Iterator[str]:
