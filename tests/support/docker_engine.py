@@ -72,6 +72,15 @@ class EngineProcess:
                 raise CannotRun(f"the engine does not start: {tail}")
             time.sleep(0.2)
 
+    def daemon_pid(self) -> int:
+        """The engine itself."""
+        return int((self.directory / "pid").read_text())
+
+    def wait(self) -> None:
+        """Until the engine has ended."""
+        assert self._process is not None
+        self._process.wait(60)
+
     def stop(self) -> None:
         """End the engine; its containers end with it."""
         if self._process is None:
