@@ -43,7 +43,7 @@ from localcluster.pod_lifecycle import (
     fresh_records,
     pod_status,
 )
-from localcluster.resources import CONFIGMAPS, PODS, SECRETS
+from localcluster.resources import CONFIGMAPS, PODS, SECRETS, SERVICES
 from localcluster.runtime.port import (
     ContainerStart,
     Exited,
@@ -56,6 +56,7 @@ from localcluster.runtime.port import (
     Started,
     StartFailed,
 )
+from localcluster.services import names_of, selects
 from localcluster.store import Store
 
 COMPONENT = "kubelet"
@@ -292,7 +293,9 @@ class Kubelet:
         def secret(namespace: str, wanted: str) -> Obj | None:
             return self._store.find(SECRETS, namespace, wanted)
 
-        setup = pod_setup(pod, worker.ip, config_map, secret)
+        services = [service for service in self._store.list(SERVICES)[0] if selects(service, pod)]
+        service_names = [name for service in services for name in names_of(service)]
+        setup = pod_setup(pod, worker.ip, service_names, config_map, secret)
         logs = self._settings.logs_dir / worker.uid / record.name
         logs.mkdir(parents=True, exist_ok=True)
         for suffix in ("", ".1"):

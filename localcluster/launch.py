@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -109,8 +109,11 @@ def build_start(
     )
 
 
-def pod_setup(pod: Obj, ip: str, config_map: Lookup, secret: Lookup) -> PodSetup:
-    """What the pod's containers share; raises NotStartable for volumes that cannot be had."""
+def pod_setup(pod: Obj, ip: str, service_names: Sequence[str], config_map: Lookup, secret: Lookup) -> PodSetup:
+    """What the pod's containers share; raises NotStartable for volumes that cannot be had.
+
+    ``service_names`` are those of the Services it belongs to; where these have no addresses, the names are the pod's.
+    """
     spec = pod.get("spec") or {}
     fs_group = (spec.get("securityContext") or {}).get("fsGroup")
     return PodSetup(
@@ -119,7 +122,7 @@ def pod_setup(pod: Obj, ip: str, config_map: Lookup, secret: Lookup) -> PodSetup
         name=name_of(pod),
         hostname=str(spec.get("hostname") or name_of(pod)),
         ip=ip,
-        names=tuple(_names(pod)),
+        names=(*_names(pod), *service_names),
         volumes=volumes_of(pod, config_map, secret),
         fs_group=None if fs_group is None else _id(fs_group),
         host_network=bool(spec.get("hostNetwork")),

@@ -18,8 +18,9 @@ from localcluster import kubeconfig
 from localcluster.addresses import AddressPool
 from localcluster.api import Api
 from localcluster.clock import Clock, SystemClock
-from localcluster.cluster import ControlPlane
+from localcluster.cluster import Controllers, ControlPlane
 from localcluster.defaults import apply_defaults
+from localcluster.deployment_controller import DeploymentController, ReplicaSetController
 from localcluster.errors import ConfigError, LocalClusterError
 from localcluster.events import Recorder
 from localcluster.garbage import GarbageCollector
@@ -30,11 +31,13 @@ from localcluster.kubelet import Kubelet, KubeletSettings
 from localcluster.log import JsonLog, Log
 from localcluster.nodes import ensure_nodes
 from localcluster.objects import new_uid, uid_of
+from localcluster.proxy import ServiceProxy
 from localcluster.resources import NAMESPACES, PODS
 from localcluster.runtime.port import EventSink, Runtime, RuntimeEvent
 from localcluster.runtime.process import ProcessRuntime
 from localcluster.scheduling import PodScheduler
-from localcluster.settings import HOST_NETWORK, Settings, parse_settings, pod_environment
+from localcluster.services import ServiceNetwork
+from localcluster.settings import Settings, parse_settings, pod_environment
 from localcluster.store import Change, Store
 from localcluster.tls import ensure_identity
 
@@ -79,18 +82,21 @@ class LocalCluster:
         kubelet.fail_lost_pods(*_RESTARTED)
         self._remove_orphan_logs()
         backoff = BackoffSettings(settings.backoff_base, settings.backoff_cap)
-        self._plane = ControlPlane(
-            self._store,
-            kubelet,
-            JobController(self._store, recorder, clock, backoff, kubelet.finish_time),
-            PodScheduler(self._store, recorder, clock),
-            GarbageCollector(self._store),
-            recorder,
-            clock,
-            log,
+        controllers = Controllers(
+            jobs=JobController(self._store, recorder, clock, backoff, kubelet.finish_time),
+            deployments=DeploymentController(self._store, recorder, clock),
+            replica_sets=ReplicaSetController(self._store, recorder),
+            scheduler=PodScheduler(self._store, recorder, clock),
+            garbage=GarbageCollector(self._store),
         )
+        # Services' addresses are this machine's loopback: what has a network of its own does not reach them.
+        self._proxy = ServiceProxy(log) if settings.pods_on_loopback else None
+        if self._proxy is not None:
+            self._proxy.start()
+        self._plane = ControlPlane(self._store, kubelet, controllers, self._proxy, recorder, clock, log)
         self._plane.start()
-        api = Api(self._store, clock, settings.state_dir / "logs", self._checks)
+        network = ServiceNetwork(zlib.crc32(state_id.encode()) if settings.pods_on_loopback else None)
+        api = Api(self._store, clock, settings.state_dir / "logs", self._checks, network)
         listener = _listen(settings, int(self._store.fact("port", "0")))
         self.port = int(listener.getsockname()[1])
         self._store.set_fact("port", str(self.port))
@@ -110,6 +116,8 @@ class LocalCluster:
         self._log.info("stopping")
         if self._plane is not None:
             self._plane.stop(self._settings.shutdown_grace, *_SHUTDOWN)
+        if self._proxy is not None:
+            self._proxy.close()
         self._runtime.close(0.0)
         self._http.stop(_HTTP_STOP_SECONDS)
         self._store.close()
@@ -188,7 +196,7 @@ def _build_runtime(
 
     engine = DockerEngine(settings.docker_host)
     runtime = DockerRuntime(engine, state_id, settings.docker_network, sink, clock, log)
-    if settings.docker_network == HOST_NETWORK:
+    if settings.pods_on_loopback:
         return runtime, AddressPool(seed)
     networks, reserved = pod_networks(engine.network(settings.docker_network))
     return runtime, AddressPool(seed, networks, reserved)

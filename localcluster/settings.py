@@ -49,6 +49,11 @@ class Settings:
     docker_network: str = HOST_NETWORK
     log_level: str = "info"
 
+    @property
+    def pods_on_loopback(self) -> bool:
+        """Whether pods and this process share the machine's loopback addresses."""
+        return self.runtime == "process" or self.docker_network == HOST_NETWORK
+
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
     """``$XDG_STATE_HOME/asperathos/localcluster``, or the same below ``~/.local/state``."""

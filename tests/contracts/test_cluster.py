@@ -474,19 +474,46 @@ def test_the_cluster_tells_its_nodes_and_version(case: Case) -> None:
     assert case.cluster.version().startswith("v1.")
 
 
-def test_a_dedicated_queues_pod_has_an_address(case: Case) -> None:
+def queue_of(case: Case, script: str) -> tuple[str, str]:
+    """A dedicated queue whose server is a script: the Deployment's uid, and the Service's address."""
     settings = ManifestSettings(
         namespace=case.backend.namespace,
         queue_image="busybox:1.36",
-        queue_command=("sh", "-c", WAITS),
+        queue_command=("sh", "-c", script),
     )
-    submission = case.submission(WAITS, queue="dedicated")
-    assert case.cluster.create_pod(manifests.queue_pod(submission, settings))
-    assert not case.cluster.create_pod(manifests.queue_pod(submission, settings))
+    submission = case.submission(WAITS, queue="dedicated").model_copy(update={"queue_password": "hush"})
+    owner = case.cluster.create_deployment(manifests.queue_deployment(submission, settings))
+    case.cluster.create_secret(manifests.queue_secret(submission, settings, owner))
+    return owner, case.cluster.create_service(manifests.queue_service(submission, settings, owner))
+
+
+def test_a_dedicated_queue_is_made_once_and_its_pod_is_no_worker(case: Case) -> None:
+    owner, address = queue_of(case, WAITS)
+    assert owner and address
+    assert queue_of(case, WAITS) == (owner, address)
     case.until(lambda: any(pod.running and pod.ip for pod in case.view().pods))
     (pod,) = case.view().pods
     assert (pod.role, pod.index) == ("queue", -1)
     assert case.view().workers() == ()
+
+
+def test_a_dedicated_queues_pod_is_replaced_and_its_address_stays(case: Case) -> None:
+    owner, address = queue_of(case, WAITS)
+    case.until(lambda: any(pod.running for pod in case.view().pods))
+    (first,) = case.view().pods
+    case.backend.delete_pod(first)
+    case.until(lambda: [pod for pod in case.view().pods if pod.running and pod.name != first.name])
+    assert queue_of(case, WAITS) == (owner, address)
+
+
+def test_a_dedicated_queue_goes_with_its_submission(case: Case) -> None:
+    owner, _ = queue_of(case, WAITS)
+    case.until(lambda: any(pod.running for pod in case.view().pods))
+    assert case.cluster.delete_submission(case.backend.namespace, case.id) >= 1
+    case.until(lambda: case.view() == SubmissionView())
+    # Nothing of it was left to be found.
+    again, _ = queue_of(case, WAITS)
+    assert again != owner
 
 
 def test_a_config_map_is_made_once_and_goes_with_its_submission(case: Case) -> None:

@@ -30,6 +30,7 @@ from localcluster.runtime.docker_config import (
 )
 from localcluster.runtime.process_launch import PodDirs, build_launch
 from localcluster.scheduler import pod_request
+from localcluster.services import ServiceNetwork
 from localcluster.store import Store
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -42,9 +43,9 @@ STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
 class Client:
     """Calls the Api and decodes; errors come back as their Status bodies."""
 
-    def __init__(self, store: Store, logs: Path) -> None:
+    def __init__(self, store: Store, logs: Path, network: ServiceNetwork | None = None) -> None:
         self.store = store
-        self.api = Api(store, ManualClock(), logs, lambda: [("loop", True)])
+        self.api = Api(store, ManualClock(), logs, lambda: [("loop", True)], network)
 
     def raw(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Response:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -311,7 +312,7 @@ def launch_or_say_why(pod: dict[str, Any]) -> None:
     """What both runtimes make of whatever the API let in."""
     dirs = PodDirs(Path("/pods/u"))
     try:
-        setup = pod_setup(pod, "127.64.0.1", lambda *_: None, lambda *_: None)
+        setup = pod_setup(pod, "127.64.0.1", (), lambda *_: None, lambda *_: None)
         for container in pod["spec"]["containers"]:
             nothing, log = (lambda *_: None), Path("/log")
             request = build_start(pod, container, setup, 0, "127.0.0.1", nothing, nothing, log, 4096)
@@ -439,7 +440,7 @@ def test_access_reviews_and_discovery(call: Client) -> None:
     assert (code, answer["status"]["allowed"]) == (201, True)
     assert "v1" in call("GET", "/api")[1]["versions"]
     groups = [group["name"] for group in call("GET", "/apis")[1]["groups"]]
-    assert groups == ["authorization.k8s.io", "batch"]
+    assert groups == ["apps", "authorization.k8s.io", "batch"]
     resources = [item["name"] for item in call("GET", "/apis/batch/v1")[1]["resources"]]
     assert resources == ["jobs", "jobs/status"]
     assert call("GET", "/version")[1]["major"] == "1"

@@ -45,7 +45,7 @@ def start(container: dict[str, Any], volumes: list[dict[str, Any]] | None = None
         "metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"x.io/i": "7"}, "annotations": {"n": "a"}},
         "spec": {"containers": [container], "volumes": volumes or [], "nodeName": "local-1", "hostname": "p-0", **spec},
     }
-    setup = pod_setup(pod, "127.64.0.9", lookup, lookup)
+    setup = pod_setup(pod, "127.64.0.9", ("team",), lookup, lookup)
     return build_start(pod, container, setup, 0, "127.0.0.1", lookup, lookup, Path("/logs/0.log"), 1000)
 
 
@@ -153,7 +153,7 @@ def test_names_and_parts_of_volumes() -> None:
     made = start({"volumeMounts": mounts}, [{"name": "v", "emptyDir": {}}], subdomain="jobs")
     assert made.mounts == (Mount("v", "/v", "a/b", True),)
     assert made.pod.sub_paths == (("v", "a/b"),)
-    assert made.pod.names == ("p-0", "p-0.jobs", "p-0.jobs.ns.svc")
+    assert made.pod.names == ("p-0", "p-0.jobs", "p-0.jobs.ns.svc", "team")
 
 
 def test_a_process_has_the_pods_environment() -> None:
