@@ -31,6 +31,7 @@ from manager.manifests import ManifestSettings
 from manager.runner_archive import RunnerArchive
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster, FakePod
+from tests.support.docker_engine import BASE, EngineProcess
 from tests.support.local_cluster import LocalClusterProcess
 
 WAITS = "trap 'exit 143' TERM; while true; do sleep 0.05; done"
@@ -47,6 +48,7 @@ class Backend:
     within = 20.0
     backoff = 0.3
     """The first back-off of an index, in seconds."""
+    pulls_images = False
 
     def __init__(self, cluster: Cluster, namespace: str = "default") -> None:
         self.cluster = cluster
@@ -151,6 +153,31 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterP
 
 
 @pytest.fixture(scope="module")
+def docker_backend(docker_engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The embedded cluster whose pods are containers."""
+    docker_engine.docker("tag", BASE, "busybox:1.36")
+    flags = (
+        "--backoff-base",
+        "0.3",
+        "--shutdown-grace",
+        "1",
+        "--runtime",
+        "docker",
+        "--docker-host",
+        docker_engine.host,
+    )
+    process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster") / "state", flags)
+    process.start()
+    backend = Served(str(process.kubeconfig))
+    backend.pulls_images = True
+    yield backend
+    backend.close()
+    assert process.stop() == 0
+    assert docker_engine.docker("ps", "-a", "-q").stdout == ""
+    assert docker_engine.docker("volume", "ls", "-q").stdout == ""
+
+
+@pytest.fixture(scope="module")
 def embedded_backend(embedded: LocalClusterProcess) -> Iterator[Served]:
     backend = Served(str(embedded.kubeconfig))
     yield backend
@@ -163,17 +190,19 @@ def named_backend() -> Iterator[Served]:
     if not kubeconfig:
         pytest.skip("TEST_KUBECONFIG names no cluster")
     backend = Served(kubeconfig)
-    backend.within, backend.backoff = 180.0, 10.0
+    backend.within, backend.backoff, backend.pulls_images = 180.0, 10.0, True
     yield backend
     backend.close()
 
 
-@pytest.fixture(params=["fake", "localcluster", "kubernetes"])
+SERVERS = {"localcluster": "embedded_backend", "localcluster-docker": "docker_backend", "kubernetes": "named_backend"}
+
+
+@pytest.fixture(params=["fake", *SERVERS])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "fake":
         return Played()
-    name = "embedded_backend" if request.param == "localcluster" else "named_backend"
-    served: Served = request.getfixturevalue(name)
+    served: Served = request.getfixturevalue(SERVERS[request.param])
     return served
 
 
@@ -682,8 +711,8 @@ def test_what_was_just_written_is_seen(server: Case) -> None:
 
 
 def test_an_image_that_cannot_be_had_says_so_soon(server: Case) -> None:
-    if isinstance(server.backend, Served) and server.backend.backoff < 1.0:
-        pytest.skip("localcluster pulls no images")
+    if not server.backend.pulls_images:
+        pytest.skip("localcluster pulls no images for its processes")
     began = time.monotonic()
     server.start(WAITS, 1, image="registry.invalid/asperathos/none:1")
     reasons = {"ErrImagePull", "ImagePullBackOff"}
