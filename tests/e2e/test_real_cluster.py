@@ -111,7 +111,8 @@ class Watched:
         return results
 
     def log(self) -> str:
-        return requests.get(f"{self.stack.manager}/submissions/{self.id}/log", timeout=30).text
+        logs = requests.get(f"{self.stack.manager}/submissions/{self.id}/log", timeout=30).json()["pods"]
+        return "".join(logs.values())
 
     def begun(self) -> Counter[int]:
         """How often each item was begun, by the logs of all pods, ended ones included."""
