@@ -191,10 +191,6 @@ class Cluster(Protocol):
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
 
-    def restart_job(self, namespace: str, name: str) -> JobView | None:
-        """Have the waiting indexes of a Job without pods start at once, by suspending and resuming it. A Job that has
-        pods or is suspended is left as it is; None when it is gone or has ended."""
-
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         """Delete everything labelled with the submission; returns how many objects. Idempotent."""
 

@@ -241,6 +241,9 @@ class Case:
     def indexes(self) -> list[int]:
         return [pod.index for pod in self.running()]
 
+    def lost(self) -> set[str]:
+        return {pod.name for pod in self.view().workers() if pod.lost}
+
     def until(self, check: Callable[[], object]) -> None:
         end = time.monotonic() + self.backend.within
         while not check():
@@ -370,23 +373,39 @@ def test_an_evicted_pod_is_replaced_and_has_not_failed(case: Case) -> None:
     assert (case.job().failed, case.job().ended) == (0, "")
 
 
-def test_a_restart_brings_back_at_once_what_waits(case: Case) -> None:
+def test_a_pod_that_was_taken_away_is_seen_until_its_index_runs_again(case: Case) -> None:
+    case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    taken = case.running()[0]
+    assert all(pod.tracked and not pod.lost for pod in case.running())
+    case.backend.delete_pod(taken)
+    case.until(lambda: case.lost() == {taken.name})
+    case.until(lambda: case.indexes() == [0, 1])
+    case.until(lambda: not case.lost())
+
+
+def test_what_the_job_removes_itself_is_not_lost(case: Case) -> None:
     name = case.start(WAITS, 3)
     case.until(lambda: case.indexes() == [0, 1, 2])
-    untouched = case.cluster.restart_job(case.backend.namespace, name)
-    assert untouched is not None
-    assert (untouched.requested, case.indexes()) == (3, [0, 1, 2]), "a Job that has pods is left as it is"
-    for round in range(2):
-        gone = {pod.name for pod in case.running()}
-        for pod in case.running():
-            case.backend.delete_pod(pod)
-        case.until(lambda: not [pod for pod in case.view().workers() if not pod.ended])
-        restarted = case.cluster.restart_job(case.backend.namespace, name)
-        assert restarted is not None
-        assert restarted.requested == 3
-        case.until(lambda: case.indexes() == [0, 1, 2])
-        assert not gone & {pod.name for pod in case.running()}, round
-    assert (case.job().failed, case.job().ended, case.job().parallelism) == (0, "", 3)
+    for size in (2, 0):
+        assert case.cluster.scale_job(case.backend.namespace, name, size) is not None
+        case.until(lambda size=size: len(case.running()) == size or case.lost())
+        assert not case.lost()
+
+
+def test_an_index_that_waits_goes_on_waiting_when_the_job_is_resumed(case: Case) -> None:
+    name = case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    case.backend.delete_pod(case.running()[0])
+    case.until(lambda: case.indexes() == [1])
+    assert case.cluster.scale_job(case.backend.namespace, name, 0) is not None
+    case.until(lambda: not case.running())
+    assert case.cluster.scale_job(case.backend.namespace, name, 2) is not None
+    case.until(lambda: 1 in case.indexes())
+    if case.backend.backoff >= 10.0:
+        assert case.indexes() == [1]
+    case.until(lambda: case.indexes() == [0, 1])
+    assert (case.job().failed, case.job().ended) == (0, "")
 
 
 def test_the_next_generation_stands_beside_the_one_that_ended(case: Case) -> None:
@@ -398,12 +417,10 @@ def test_the_next_generation_stands_beside_the_one_that_ended(case: Case) -> Non
     view = case.view()
     assert [job.generation for job in view.jobs] == [1, 2]
     assert [pod.generation for pod in case.running()] == [2]
-    assert case.cluster.restart_job(case.backend.namespace, f"{case.id}-g1") is None
 
 
 def test_a_missing_job_is_not_scaled_nor_deleted(case: Case) -> None:
     assert case.cluster.scale_job(case.backend.namespace, f"{case.id}-g1", 2) is None
-    assert case.cluster.restart_job(case.backend.namespace, f"{case.id}-g1") is None
     assert not case.cluster.delete_job(case.backend.namespace, f"{case.id}-g1")
     assert case.cluster.delete_submission(case.backend.namespace, case.id) == 0
     assert case.cluster.pod_log(case.backend.namespace, f"{case.id}-g1-0-none") == ""

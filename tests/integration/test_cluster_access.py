@@ -26,7 +26,6 @@ CALLS: dict[str, Callable[[KubernetesCluster], object]] = {
     "adopt_secret": lambda cluster: cluster.adopt_secret("default", "x", "x"),
     "adopt_config_map": lambda cluster: cluster.adopt_config_map("default", "x", "x"),
     "scale_job": lambda cluster: cluster.scale_job("default", "x", 3),
-    "restart_job": lambda cluster: cluster.restart_job("default", "x"),
     "delete_submission": lambda cluster: cluster.delete_submission("default", "x", 1.0),
     "delete_job": lambda cluster: cluster.delete_job("default", "x", 1.0),
     "view": lambda cluster: cluster.view("default", "x"),
