@@ -11,6 +11,7 @@ from common.domain.events import DECISIONS
 from common.domain.progress import Decision
 from common.http.contracts import LawRequest, ScalingRequest, ScalingView, SetupRequest
 from common.ports import Clock, Journal, Records, Versioned, Wakeups
+from controller.arbitration import Arbitration
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling, begin, renew
 
@@ -32,6 +33,7 @@ class ScalingService:
         wakeups: Wakeups,
         clock: Clock,
         laws: LawBook,
+        arbitration: Arbitration,
         keep: float,
     ) -> None:
         self._records = records
@@ -40,6 +42,7 @@ class ScalingService:
         self._wakeups = wakeups
         self._clock = clock
         self._laws = laws
+        self._arbitration = arbitration
         self._keep = keep
 
     def start(self, id: str, request: ScalingRequest) -> None:
@@ -77,6 +80,7 @@ class ScalingService:
             except Conflict:
                 continue
             self._caps.delete(id)
+            self._arbitration.withdraw(id, kept.value.request.cluster)
             self._journal.expire(DECISIONS, id, self._keep)
             return
         raise Conflict(f"scaling of {id} is being changed by others; try again")

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from common.domain.capacity import requests_of
 from common.domain.errors import AsperathosError, BadRequest, Conflict, NotFound
 from common.domain.submission import Submission, SubmissionSpec
 from common.http.contracts import (
@@ -278,6 +279,8 @@ class Announcer:
             grace_period=spec.grace_period,
             expected_item_time=spec.expected_item_time,
             item_timeout=spec.item_timeout,
+            priority=spec.priority,
+            requests=requests_of(spec.resources),
         )
         self._others.controller.post(f"/scaling/{submission.id}", request)
 

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.capacity import Requests
+from common.domain.history import History
 from common.domain.progress import Counts, Decision, Observation
 from common.domain.queues import QueueAddress
-from common.domain.submission import MAX_REPLICAS, Control, Kind, ReplicaBounds, Target
+from common.domain.submission import MAX_REPLICAS, Control, Kind, Priority, ReplicaBounds, Target
 
 
 class Contract(BaseModel):
@@ -88,6 +90,11 @@ class ScalingRequest(Contract):
     grace_period: float = 30.0
     expected_item_time: float | None = None
     item_timeout: float | None = None
+    priority: Priority = Priority.NORMAL
+    requests: Requests = Requests()
+    """What one replica asks of its node."""
+    history: History | None = None
+    """What earlier submissions of the same name and image taught."""
 
 
 class ScalingView(Contract):
