@@ -56,6 +56,8 @@ class Asked:
     proposal: Proposal
     granted: Granted
     bounds: Bounds
+    situation: Situation | None
+    """What the law was told; None when it was not asked."""
 
     @property
     def replicas(self) -> int:
@@ -83,14 +85,16 @@ def ask(
     past = Past(record.desired, record.raised_at, record.changed_at)
     age = now - (record.seen_at if record.seen_at is not None else now)
     proposal = Proposal(record.desired, "", memory=record.memory)
+    situation = None
     if age >= staleness_limit(request.control.interval):
         granted = hold(bounds, past, f"guard: the last observation is {age:.0f} s old, holds")
     elif not observation.cluster_available:
         granted = hold(bounds, past, "guard: the cluster does not answer, holds")
     else:
-        proposal = consult(law, situation_of(record, observation, bounds), settings, record)
+        situation = situation_of(record, observation, bounds)
+        proposal = consult(law, situation, settings, record)
         granted = grant(proposal, bounds, request.control, past, now)
-    return Asked(record, observation, proposal, granted, bounds)
+    return Asked(record, observation, proposal, granted, bounds, situation)
 
 
 def demand_of(asked: Asked, now: float) -> Demand:
@@ -169,6 +173,7 @@ def situation_of(record: Scaling, observation: Observation, bounds: Bounds) -> S
         target=request.target,
         expected_item_time=request.expected_item_time,
         item_timeout=request.item_timeout,
+        history=request.history,
     )
 
 

@@ -26,6 +26,7 @@ from controller.actuation import (
 )
 from controller.arbitration import Arbitration
 from controller.deciding import Asked, ask, is_due, is_over, noted
+from controller.foresight import foresee
 from controller.guard import Bounds
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling
@@ -119,8 +120,9 @@ class ScalingLoop:
             self._world.arbitration.withdraw(id, request.cluster)
         decided = outcome.record
         version = self._world.records.update(id, decided, version)
-        if outcome.decision is not None:
-            self._world.journal.append(DECISIONS, id, outcome.decision)
+        if outcome.decision is not None and isinstance(asked, Asked):
+            foreseen = foresee(asked, outcome.decision, settings)
+            self._world.journal.append(DECISIONS, id, outcome.decision.model_copy(update={"forecast": foreseen}))
             _log_decision(id, outcome.decision)
         return decided, version, True
 

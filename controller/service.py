@@ -9,9 +9,10 @@ from typing import Any
 from common.domain.errors import BadRequest, Conflict, Fault, NotFound
 from common.domain.events import DECISIONS
 from common.domain.progress import Decision
-from common.http.contracts import LawRequest, ScalingRequest, ScalingView, SetupRequest
+from common.http.contracts import ForecastAnswer, ForecastRequest, LawRequest, ScalingRequest, ScalingView, SetupRequest
 from common.ports import Clock, Journal, Records, Versioned, Wakeups
 from controller.arbitration import Arbitration
+from controller.foresight import plan
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling, begin, renew
 
@@ -104,6 +105,13 @@ class ScalingService:
     def validate(self, request: LawRequest) -> None:
         """Whether a submission may ask for this. Raises BadRequest with the fields of its ``control``."""
         self._laws.settings(request.law, request.settings)
+
+    def forecast(self, request: ForecastRequest) -> ForecastAnswer:
+        """What would become of such a submission. Raises BadRequest as ``validate`` does."""
+        settings = self._laws.settings(request.law, request.control.settings)
+        now = self._clock.now()
+        demands, capacity = self._arbitration.standing(request.cluster, now)
+        return plan(request, self._laws.law(request.law), settings, demands, capacity, now)
 
     def laws(self) -> dict[str, dict[str, Any]]:
         """Every installed law as plain data."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.forecast import Forecast
+
 
 class Counts(BaseModel):
     """Items by place. ``total`` is unknown (None) for streams and while loading."""
@@ -143,3 +145,5 @@ class Decision(BaseModel):
     """Mean seconds an item took."""
     observed_at: float | None = None
     """When all this was observed (Unix seconds of the queue's clock)."""
+    forecast: Forecast | None = None
+    """What is expected from then on; None while nothing was looked at."""
