@@ -81,8 +81,10 @@ def begin(request: ScalingRequest, now: float) -> Scaling:
 
 
 def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
-    """The record after another POST. The same request changes nothing; a new Job keeps what was learned and wanted."""
-    if record.active and record.request == request:
+    """The record after another POST. The same request changes nothing, and one of an earlier revision neither; a new
+    Job keeps what was learned and wanted, and so do new settings: only another law begins without memory. What changed
+    is decided on at once."""
+    if record.active and (record.request == request or request.revision < record.request.revision):
         return record
     changes: dict[str, Any] = {"request": request, "active": True}
     if not record.active:
@@ -103,4 +105,6 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
         }
     if record.request.law != request.law:
         changes["memory"] = {}
+    if record.request.revision != request.revision:
+        changes["decided_at"] = None
     return record.model_copy(update=changes)
