@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -12,6 +13,18 @@ from cli.client import ManagerClient
 from cli.context import Output, manager_command
 from cli.render import TERMINAL_STATES, duration, moment, percent
 from common.domain.units import parse_duration
+
+_COLUMNS = {
+    "at": 19,
+    "progress": 5,
+    "outstanding": 5,
+    "observed": 3,
+    "pending": 3,
+    "wanted": 3,
+    "asked": 3,
+    "granted": 3,
+}
+"""What is shown of a decision, and how wide."""
 
 
 @click.command()
@@ -75,20 +88,17 @@ def decisions(client: ManagerClient, output: Output, id: str, count: int) -> Non
     if not answer["decisions"]:
         output.note("no decision yet")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("at", "progress", "left", "running", "pending", "wanted", "asked", "granted", "because"):
-        table.add_column(heading, justify="left" if heading in ("at", "because") else "right", no_wrap=heading == "at")
+    click.echo(decision_line({name: name for name in _COLUMNS} | {"reason": "because"}))
     for each in answer["decisions"]:
         asked = each["asked"] if each.get("asked") is not None else each["granted"]
-        table.add_row(
-            moment(each["at"]),
-            percent(each["progress"]),
-            *(str(each.get(name, "")) for name in ("outstanding", "observed", "pending", "wanted")),
-            str(asked),
-            str(each["granted"]),
-            str(each["reason"]).replace("[", "\\["),
-        )
-    output.console.print(table)
+        shown = {**each, "at": moment(each["at"]), "progress": percent(each["progress"]), "asked": asked}
+        click.echo(decision_line(shown))
+
+
+def decision_line(decision: Mapping[str, Any]) -> str:
+    """A decision on one line, its reason last."""
+    columns = (f"{decision.get(name, '')!s:>{max(width, len(name))}}" for name, width in _COLUMNS.items())
+    return "  ".join((*columns, str(decision["reason"])))
 
 
 @click.command()
@@ -122,7 +132,7 @@ def change(client: ManagerClient, output: Output, id: str, **given: Any) -> None
         output.note("it was so already")
 
 
-def _patch(given: dict[str, Any], elapsed: Any) -> dict[str, Any]:
+def _patch(given: Mapping[str, Any], elapsed: Callable[[], float]) -> dict[str, Any]:
     """The merge patch that the options stand for. ``elapsed`` gives the seconds since acceptance."""
     patch: dict[str, Any] = {}
     if given["deadline"] is not None and given["finish_in"] is not None:
@@ -131,7 +141,7 @@ def _patch(given: dict[str, Any], elapsed: Any) -> dict[str, Any]:
         patch["deadline"] = None if given["deadline"] == "none" else _number_or_text(given["deadline"])
     if given["finish_in"] is not None:
         try:
-            patch["deadline"] = elapsed() + parse_duration(_number_or_text(given["finish_in"]))
+            patch["deadline"] = round(elapsed() + parse_duration(_number_or_text(given["finish_in"])), 1)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--finish-in") from error
     if given["latency"] is not None:

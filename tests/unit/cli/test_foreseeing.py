@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from cli.commands.foreseeing import _patch, forecast_pairs
+from cli.commands.foreseeing import _patch, decision_line, forecast_pairs
 
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("deadline", "finish_in", "latency", "least", "most", "law", "interval", "priority")
@@ -78,3 +78,8 @@ def test_a_forecast_leaves_out_what_is_not_known() -> None:
 def test_what_has_ended_took_so_long() -> None:
     told = dict(forecast_pairs({"state": "completed", "finish": {"p10": 5.0, "p50": 5.0, "p90": 5.0}, "chance": 1.0}))
     assert told == {"state": "completed", "took": "5s"}
+
+
+def test_a_decision_is_a_line() -> None:
+    told = {"at": "now", "progress": "5 %", "outstanding": 4, "wanted": 3, "asked": 3, "granted": 2, "reason": "[so]"}
+    assert decision_line(told).split() == ["now", "5", "%", "4", "3", "3", "2", "[so]"]
