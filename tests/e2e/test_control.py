@@ -89,10 +89,6 @@ def test_a_plan_comes_true_enough_and_what_was_learned_is_kept(small: StackProce
     known = requests.get(f"{small.manager}/history/{key}", timeout=10).json()
     assert (known["submissions"], known["items"]) == (1, 20)
     assert 1.0 <= known["mean"] < 5.0
-    del document["expected_item_time"]
-    path.write_text(json.dumps(document))
-    again = json.loads(small.cli("submit", str(path), "--dry-run", "--json").stdout)
-    assert again["forecast"]["finish"]["p50"] is not None, "the history tells how long an item takes"
     assert small.cli("history", "forget", key).stdout.strip() == f"{key} forgotten"
     assert small.cli("history", "forget", key, check=False).returncode != 0
 
