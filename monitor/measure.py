@@ -116,6 +116,7 @@ def _service_times(stats: QueueStats) -> ServiceTimes:
         p95=quantile(times, 0.95),
         longest=times.longest,
         running=tuple(round(age, 3) for age in stats.running),
+        buckets=dict(times.buckets),
     )
 
 

@@ -51,6 +51,8 @@ class ServiceTimes(BaseModel):
     """What is known of the time one item takes, in seconds, from the queue's own clock.
 
     ``running`` holds the ages of the items now in work (censored service times), oldest first.
+    ``buckets`` is the histogram of the finished ones, in the buckets of the queue's histograms (worker distribution,
+    ``queue.histogram``); empty where the queue keeps none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +64,7 @@ class ServiceTimes(BaseModel):
     p95: float = 0.0
     longest: float = 0.0
     running: tuple[float, ...] = ()
+    buckets: dict[int, int] = Field(default_factory=dict)
 
 
 class Observation(BaseModel):
