@@ -17,6 +17,7 @@ from controller.record import Scaling, begin
 from monitor.measure import SPACING, Reading, measure, moved_window
 from monitor.record import Sample
 from simulator.case import Case
+from simulator.knowing import Informed, history_of
 from simulator.plant import Plant
 from simulator.room import Room
 from simulator.run import Run
@@ -51,7 +52,8 @@ class Pilot:
         granting: Granting = grant_all,
     ) -> None:
         self.case = case
-        self._law = law
+        history = history_of(case.knowledge.history)
+        self._law = law if history is None else Informed(law, history)
         self._settings = settings
         self._timeline = timeline
         self._room = room
