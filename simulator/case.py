@@ -57,5 +57,5 @@ class Case:
     """Seconds from acceptance to the first measurement."""
     seed: int = 0
     """Of the plant's luck: start-up times, failures, evictions."""
-    forecasts: tuple[float, ...] = field(default=())
-    """Shares of progress at which the forecast is kept."""
+    forecast_at: tuple[float, ...] = ()
+    """Shares of progress, in order: at the first decision from each on, the forecast is kept."""

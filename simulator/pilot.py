@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
+from dataclasses import replace
 from typing import Any, Protocol
 
+from common.domain.forecast import Forecast
 from common.domain.progress import Decision, Observation
 from common.domain.queues import QueueAddress
 from common.domain.submission import SubmissionSpec
 from common.http.contracts import MonitoringInfo, ScalingRequest
-from controller.deciding import decide, is_due, is_over
+from controller.deciding import decide, is_due, is_over, situation_of
+from controller.forecast import forecast
+from controller.guard import Bounds
 from controller.lawbook import AnyLaw
 from controller.laws import LawSettings
+from controller.laws.deadline import DeadlineSettings
 from controller.record import Scaling, begin
 from monitor.measure import SPACING, Reading, measure, moved_window
 from monitor.record import Sample
@@ -52,8 +58,8 @@ class Pilot:
         granting: Granting = grant_all,
     ) -> None:
         self.case = case
-        history = history_of(case.knowledge.history)
-        self._law = law if history is None else Informed(law, history)
+        self._history = history_of(case.knowledge.history)
+        self._law = law if self._history is None else Informed(law, self._history)
         self._settings = settings
         self._timeline = timeline
         self._room = room
@@ -69,6 +75,8 @@ class Pilot:
         self._decide_at = 0.0
         self._decisions: list[Decision] = []
         self._observations: list[Observation] = []
+        self._forecast_at = deque(case.forecast_at)
+        self._forecasts: list[tuple[float, Forecast]] = []
         timeline.at(case.submitted_at, Order.WORLD, self._accept)
 
     @property
@@ -140,6 +148,26 @@ class Pilot:
             self._decisions.append(outcome.decision)
             self._observations.append(seen)
         self._plant.scale(self._granting(self.case.name, self._record, seen, now))
+        if self._forecast_at and seen.progress >= self._forecast_at[0]:
+            self._foresee(seen)
+
+    def _foresee(self, seen: Observation) -> None:
+        assert self._record is not None
+        share = self._forecast_at.popleft()
+        while self._forecast_at and seen.progress >= self._forecast_at[0]:
+            share = self._forecast_at.popleft()
+        replicas = self._record.request.replicas
+        situation = situation_of(self._record, seen, Bounds.of(replicas.min, replicas.max, None))
+        settings = self._settings if isinstance(self._settings, DeadlineSettings) else None
+        foreseen = forecast(
+            situation if self._history is None else replace(situation, history=self._history),
+            self._record.desired,
+            reason=self._record.reason,
+            memory=self._record.memory if settings is not None else None,
+            settings=settings,
+            steered=settings is not None,
+        )
+        self._forecasts.append((share, foreseen))
 
     def run(self) -> Run:
         """What became of it, once the simulation is over."""
@@ -162,6 +190,7 @@ class Pilot:
             decisions=tuple(self._decisions),
             observations=tuple(self._observations),
             waits=tuple(plant.waits),
+            forecasts=tuple(self._forecasts),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from common.domain.forecast import Forecast
 from common.domain.progress import Decision, Observation
 from common.domain.submission import Kind
 
@@ -33,6 +34,8 @@ class Run:
     observations: tuple[Observation, ...]
     """What each decision saw."""
     waits: tuple[float, ...] = ()
+    forecasts: tuple[tuple[float, Forecast], ...] = ()
+    """(share of progress from which on it was asked for, forecast)."""
 
     @property
     def met(self) -> bool | None:

@@ -149,10 +149,12 @@ def judge(bag: Bag, tightness: Tightness, run: Run) -> Verdict:
 
 def bags(number: int, seed: int = 1) -> Iterator[Bag]:
     """So many bags, a third of each sort; the same for the same seed, and the first ones whatever the number."""
-    for place in range(number):
-        # Texts seed alike on every machine and version; tuples do not.
-        chance = random.Random(f"bag {seed} {place}")
-        yield _MAKERS[place % len(_MAKERS)](place, chance)
+    return (bag(place, seed) for place in range(number))
+
+
+def bag(place: int, seed: int = 1) -> Bag:
+    """The bag at that place of ``bags``."""
+    return _MAKERS[place % len(_MAKERS)](place, random.Random(f"bag {seed} {place}"))
 
 
 def bag_of(name: str, durations: Sequence[float], history: Sequence[float]) -> Bag:

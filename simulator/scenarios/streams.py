@@ -96,14 +96,18 @@ def judge_stream(stream: Stream, run: Run) -> StreamVerdict:
 
 def streams(number: int, pattern: Pattern, seed: int = 1) -> Iterator[Stream]:
     """So many streams of that pattern (not EXTREME); the same for the same seed, whatever the number."""
-    for place in range(number):
-        chance = random.Random(f"stream {seed} {pattern} {place}")
-        load = math.exp(chance.uniform(math.log(5.0), math.log(40.0)))
-        mean = max(math.exp(chance.uniform(math.log(0.5), math.log(4.0))), load / _MOST_RATE)
-        process, seconds = _process(pattern, load / mean, chance)
-        arrivals = process.times(chance, seconds)
-        durations = LogNormal(mean, chance.uniform(0.3, 1.5)).samples(chance, len(arrivals))
-        yield Stream(f"{pattern}-{place}", pattern, arrivals, durations)
+    return (stream(place, pattern, seed) for place in range(number))
+
+
+def stream(place: int, pattern: Pattern, seed: int = 1) -> Stream:
+    """The stream at that place of ``streams``."""
+    chance = random.Random(f"stream {seed} {pattern} {place}")
+    load = math.exp(chance.uniform(math.log(5.0), math.log(40.0)))
+    mean = max(math.exp(chance.uniform(math.log(0.5), math.log(4.0))), load / _MOST_RATE)
+    process, seconds = _process(pattern, load / mean, chance)
+    arrivals = process.times(chance, seconds)
+    durations = LogNormal(mean, chance.uniform(0.3, 1.5)).samples(chance, len(arrivals))
+    return Stream(f"{pattern}-{place}", pattern, arrivals, durations)
 
 
 def stream_of(name: str, pattern: Pattern, arrivals: Sequence[float], durations: Sequence[float]) -> Stream:
