@@ -165,7 +165,7 @@ def bag_of(name: str, durations: Sequence[float], history: Sequence[float]) -> B
 
 def _grid(place: int, chance: random.Random) -> Bag:
     """A user's jobs: log-normal or Weibull, some that end at once, often in runs of like ones."""
-    size = _size(chance, 20, 1500, 80)
+    size = _size(chance, 20, 3000, 250)
     variation = _between(chance, 0.25, 2.8)
     main: Distribution = chance.choice((LogNormal, Weibull))(MEAN, variation)
     ending_at_once = chance.random() * 0.25 if chance.random() < 0.5 else 0.0
@@ -179,7 +179,7 @@ def _grid(place: int, chance: random.Random) -> Bag:
 
 def _images(place: int, chance: random.Random) -> Bag:
     """Nearly even, or in two sizes."""
-    size = _size(chance, 30, 2000, 150)
+    size = _size(chance, 30, 3000, 300)
     if chance.random() < 0.6:
         item: Distribution = Gamma(MEAN, _between(chance, 0.04, 0.45))
     else:
@@ -189,7 +189,7 @@ def _images(place: int, chance: random.Random) -> Bag:
 
 def _functions(place: int, chance: random.Random) -> Bag:
     """A heavy tail, cut where a platform would."""
-    size = _size(chance, 50, 2500, 250)
+    size = _size(chance, 50, 4000, 400)
     if chance.random() < 0.5:
         item: Distribution = LogNormal(MEAN, _between(chance, 0.8, 4.5))
     else:
