@@ -37,7 +37,8 @@ class Tally:
 
 
 class Backlog:
-    """First in, first out; what is handed back goes to the front. Items are numbers.
+    """First in, first out; what is handed back goes to the front, and what failed before goes first of all. Items are
+    numbers.
 
     ``closed`` once no more can come: a batch is from the beginning, a stream never.
     """
@@ -46,6 +47,8 @@ class Backlog:
         self._config = config
         self._stream = config.stream
         self._ready: deque[int] = deque()
+        self._again: deque[int] = deque()
+        """Those whose earlier attempt failed or was lost, their delay being over."""
         self._ready_since: dict[int, float] = {}
         self._failures: dict[int, int] = {}
         self.put_count = self.delayed = self.leased = self.done = self.dead = 0
@@ -56,12 +59,12 @@ class Backlog:
     @property
     def waiting(self) -> int:
         """Items that could be taken now."""
-        return len(self._ready)
+        return len(self._again) + len(self._ready)
 
     @property
     def outstanding(self) -> int:
         """Items that still need work."""
-        return len(self._ready) + self.delayed + self.leased
+        return self.waiting + self.delayed + self.leased
 
     def put(self, items: Iterable[int], now: float) -> None:
         """New items."""
@@ -73,9 +76,9 @@ class Backlog:
 
     def take(self, now: float) -> tuple[int, float] | None:
         """The next item and how long it has waited; None when none is ready."""
-        if not self._ready:
+        if not self.waiting:
             return None
-        item = self._ready.popleft()
+        item = self._again.popleft() if self._again else self._ready.popleft()
         self.leased += 1
         self.taken += 1
         wait = 0.0
@@ -100,7 +103,8 @@ class Backlog:
         self.expired += 1
         if self._charge(item) is not None:
             self.delayed -= 1
-            self._to_front(item, now)
+            self._again.appendleft(item)
+            self._ready_since[item] = now
 
     def hand_back(self, item: int, now: float) -> None:
         """An attempt was given up without harm."""
@@ -111,9 +115,8 @@ class Backlog:
     def again(self, item: int, now: float) -> None:
         """A failed item's delay is over."""
         self.delayed -= 1
-        self._ready.append(item)
-        if self._stream:
-            self._ready_since[item] = now
+        self._again.append(item)
+        self._ready_since[item] = now
 
     def stats(self, at: float, now: float, running: Iterable[float]) -> QueueStats:
         """What the queue tells; ``at`` is ``now`` by the queue's own clock, ``running`` the leases' ages."""
@@ -121,7 +124,7 @@ class Backlog:
         return QueueStats(
             at=at,
             put=self.put_count,
-            ready=len(self._ready),
+            ready=self.waiting,
             delayed=self.delayed,
             leased=self.leased,
             done=self.done,
