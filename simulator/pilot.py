@@ -190,6 +190,7 @@ class Pilot:
             decisions=tuple(self._decisions),
             observations=tuple(self._observations),
             waits=tuple(plant.waits),
+            latencies=tuple(plant.latencies),
             forecasts=tuple(self._forecasts),
         )
 

@@ -121,6 +121,7 @@ class Plant:
         self.steps: list[tuple[float, int]] = [(timeline.now, 0)]
         """(time, replicas that are paid for from then on): from the request, or room when there was none, to the end"""
         self.waits: list[float] = []
+        self.latencies: list[float] = []
         self.spent = 0.0
         """Replica-seconds of attempts, useful or not."""
         if arrivals is None:
@@ -398,6 +399,8 @@ class Plant:
                 self._timeline.at(now + delay, Order.WORLD, self._again, item)
         else:
             self.backlog.finish(seconds)
+            if self._arrivals is not None:
+                self.latencies.append(now - self._begun - self._arrivals[item])
         if self._model.single_use:
             self._remove(replica)
         elif self._model.overhead > 0:

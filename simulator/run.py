@@ -34,6 +34,8 @@ class Run:
     observations: tuple[Observation, ...]
     """What each decision saw."""
     waits: tuple[float, ...] = ()
+    latencies: tuple[float, ...] = ()
+    """Seconds from a stream's items being put to their being done."""
     forecasts: tuple[tuple[float, Forecast], ...] = ()
     """(share of progress from which on it was asked for, forecast)."""
 
