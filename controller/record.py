@@ -60,6 +60,10 @@ class Scaling(BaseModel):
     """When the last pod ended for whose loss the Job was restarted, to restart once for each loss only."""
     empty_since: float | None = None
     """Since when no pod exists although some are asked for and items wait."""
+    waiting_since: float | None = None
+    """Since when the arbiter has kept it below its least count."""
+    turn_until: float | None = None
+    """Until when the arbiter serves it first, because it waited for long."""
     scalings: int = 0
     peak: int = 0
 

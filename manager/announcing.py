@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from common.domain.capacity import requests_of
 from common.domain.errors import AsperathosError, BadRequest, Conflict, NotFound
 from common.domain.submission import Submission, SubmissionSpec
 from common.http.contracts import (
@@ -26,6 +27,7 @@ from common.http.contracts import (
 )
 from common.logging import get_logger
 from common.ports import Clock
+from manager.histories import Histories
 from manager.manifests import job_name
 
 M = TypeVar("M", bound=BaseModel)
@@ -83,12 +85,20 @@ class _Memory:
 
 
 class Announcer:
-    """``namespace`` is where submissions that name none run."""
+    """``namespace`` is where submissions that name none run, ``histories`` tells what earlier ones taught."""
 
-    def __init__(self, others: Others, clock: Clock, namespace: str, rules: AnnounceRules | None = None) -> None:
+    def __init__(
+        self,
+        others: Others,
+        clock: Clock,
+        namespace: str,
+        histories: Histories,
+        rules: AnnounceRules | None = None,
+    ) -> None:
         self._others = others
         self._clock = clock
         self._namespace = namespace
+        self._histories = histories
         self._rules = rules or AnnounceRules()
         self._lock = threading.Lock()
         self._memories: dict[str, _Memory] = {}
@@ -278,6 +288,9 @@ class Announcer:
             grace_period=spec.grace_period,
             expected_item_time=spec.expected_item_time,
             item_timeout=spec.item_timeout,
+            priority=spec.priority,
+            requests=requests_of(spec.resources),
+            history=self._histories.of(spec),
         )
         self._others.controller.post(f"/scaling/{submission.id}", request)
 

@@ -20,6 +20,7 @@ from common.http.body import read_contract, read_document, read_optional_documen
 from common.plugins import list_plugins
 from manager.clusters import ClusterRegistry, Known, NewCertificate, NewCluster
 from manager.following import Following
+from manager.histories import Histories, PastRuns
 from manager.reports import Reports
 from manager.service import Accepted, ManagerService, Request, Selection
 
@@ -41,6 +42,7 @@ def register(
     service: ManagerService,
     reports: Reports,
     clusters: ClusterRegistry,
+    histories: Histories,
     max_item: int,
     cors_origin: str = "",
 ) -> None:
@@ -50,6 +52,7 @@ def register(
     _register_reports(app, reports)
     _register_items(app, service, reports, max_item)
     _register_clusters(app, clusters)
+    _register_history(app, histories)
     _register_installation(app, reports, clusters)
     if cors_origin:
         _register_cors(app, cors_origin)
@@ -58,8 +61,8 @@ def register(
 def _register_submissions(app: Flask, service: ManagerService) -> None:
     @app.post("/submissions")
     def submit() -> tuple[Response, int]:
-        if "dry_run" in request.args:
-            raise _bad_parameter("dry_run", "is not offered by this version")
+        if _switch("dry_run"):
+            return jsonify(service.plan(Request(read_document(request)))), 200
         accepted = service.submit(Request(read_document(request), _idempotency_key(), _digest()))
         return _accepted(accepted)
 
@@ -223,6 +226,44 @@ def _register_installation(app: Flask, reports: Reports, clusters: ClusterRegist
     @app.get("/plugins")
     def plugins() -> Response:
         return jsonify({"plugins": [asdict(info) for info in list_plugins()]})
+
+
+def _register_history(app: Flask, histories: Histories) -> None:
+    @app.get("/history")
+    def all_history() -> Response:
+        return jsonify({key: _runs(runs) for key, runs in histories.listing().items()})
+
+    @app.get("/history/<key>")
+    def one_history(key: str) -> Response:
+        return jsonify(_runs(histories.get(key)))
+
+    @app.delete("/history")
+    def forget_all() -> Response:
+        _ignored_body()
+        return jsonify({"forgotten": histories.forget_all()})
+
+    @app.delete("/history/<key>")
+    def forget(key: str) -> tuple[str, int]:
+        _ignored_body()
+        histories.forget(key)
+        return "", 204
+
+
+def _runs(runs: PastRuns) -> dict[str, Any]:
+    service = runs.history.service
+    return {
+        "name": runs.name,
+        "image": runs.image,
+        "updated_at": runs.updated_at,
+        "submissions": runs.history.submissions,
+        "items": service.count,
+        "mean": service.mean,
+        "deviation": service.deviation,
+        "longest": service.longest,
+        "failures": runs.history.failures,
+        "attempts": runs.history.attempts,
+        "startup": runs.history.startup,
+    }
 
 
 def _register_cors(app: Flask, origin: str) -> None:

@@ -29,7 +29,9 @@ from common.logging import get_logger
 from common.ports import Claims, Clock, Clusters, Journal, Queues, Records, Texts, Versioned, Wakeups
 from manager.admission import Admission
 from manager.clusters import ClusterRegistry
-from manager.status import forecast, is_stream, shown_spec, status
+from manager.forecasting import forecast, planned
+from manager.outlook import Outlook, dangers
+from manager.status import full_status, is_stream, shown_spec, status
 from manager.translate import in_old_words, is_compatible, translate
 
 log = get_logger(__name__)
@@ -98,12 +100,14 @@ class ManagerService:
         stores: Stores,
         admission: Admission,
         clusters: ClusterRegistry,
+        outlook: Outlook,
         key_ttl: float = 86400.0,
         make_id: Callable[[], str] = new_id,
     ) -> None:
         self._stores = stores
         self._admission = admission
         self._clusters = clusters
+        self._outlook = outlook
         self._key_ttl = key_ttl
         self._make_id = make_id
 
@@ -113,22 +117,30 @@ class ManagerService:
         known = self._known(request)
         if known is not None:
             return known
-        spec, form, warnings = self._understood(request.document)
-        found = self._admission.examine(spec)
-        cluster, cluster_faults = self._cluster_for(spec.cluster)
-        faults = (*found.faults, *cluster_faults)
-        if faults:
-            raise InvalidSubmission(listed(faults if form == "native" else in_old_words(faults)))
-        draft = Submission(
-            id="",
-            spec=spec,
-            cluster=cluster,
-            form="compatible" if form == "compatible" else "native",
-            warnings=(*warnings, *found.warnings),
-            created_at=self._stores.clock.now(),
-            request=_fingerprint(request),
-        )
-        return self._created(draft, request)
+        draft = self._drafted(request)
+        judged = self._outlook.judge(draft.spec, draft.cluster)
+        return self._created(draft.model_copy(update={"warnings": (*draft.warnings, *judged)}), request)
+
+    def plan(self, request: Request) -> dict[str, Any]:
+        """What would become of the document's submission if it were accepted now; nothing is created. Raises
+        InvalidSubmission, WorkloadError, and Unavailable when the controller does not answer."""
+        draft = self._drafted(request)
+        spec, warnings = draft.spec, list(draft.warnings)
+        count = None if is_stream(draft) else self._outlook.count(spec.workload)
+        if count is not None and not count.exact:
+            warnings.append(f"workload: has more than {count.items} items, which are all that were counted")
+        items = None if count is None else count.items
+        answer = self._outlook.ask(spec, draft.cluster, items)
+        return {
+            "dry_run": True,
+            "name": spec.name,
+            "kind": spec.kind.value,
+            "cluster": draft.cluster,
+            "items": items,
+            "deadline": spec.deadline,
+            "warnings": [*warnings, *dangers(answer)],
+            "forecast": planned(spec, items, answer, draft.created_at),
+        }
 
     def listing(self, selection: Selection) -> dict[str, dict[str, Any]]:
         """Status objects by id, oldest first."""
@@ -146,7 +158,7 @@ class ManagerService:
     def status(self, id: str, with_spec: bool = False) -> dict[str, Any]:
         """One status object. Raises NotFound."""
         submission = self.find(id).value
-        answer = status(submission, self._observation(id), self._stores.clock.now(), self._decision(id))
+        answer = full_status(submission, self._observation(id), self._decision(id), self._stores.clock.now())
         return {**answer, "spec": shown_spec(submission.spec)} if with_spec else answer
 
     def forecast(self, id: str) -> dict[str, Any]:
@@ -235,6 +247,24 @@ class ManagerService:
             request=uuid.uuid4().hex,
         )
         return self._created(draft, Request(document=None))
+
+    def _drafted(self, request: Request) -> Submission:
+        """The record it would make. Raises InvalidSubmission."""
+        spec, form, warnings = self._understood(request.document)
+        found = self._admission.examine(spec)
+        cluster, cluster_faults = self._cluster_for(spec.cluster)
+        faults = (*found.faults, *cluster_faults)
+        if faults:
+            raise InvalidSubmission(listed(faults if form == "native" else in_old_words(faults)))
+        return Submission(
+            id="",
+            spec=spec,
+            cluster=cluster,
+            form="compatible" if form == "compatible" else "native",
+            warnings=(*warnings, *found.warnings),
+            created_at=self._stores.clock.now(),
+            request=_fingerprint(request),
+        )
 
     def _understood(self, document: object) -> tuple[SubmissionSpec, str, tuple[str, ...]]:
         if isinstance(document, Mapping) and is_compatible(document):

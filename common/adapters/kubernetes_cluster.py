@@ -19,13 +19,16 @@ from common.adapters.kubernetes_views import (
     is_ending,
     is_suspended,
     job_view,
+    left_over,
     node_view,
+    pod_requests,
     pod_view,
     submission_view,
 )
 from common.adapters.kubernetes_watch import Follower, WatchSettings
 from common.clock import SystemClock
 from common.domain.access import Access
+from common.domain.capacity import Capacity, Requests
 from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
 from common.ports import Clock
@@ -42,6 +45,8 @@ _ABSENCE_AGE = 0.5
 _SUSPEND_SECONDS = 3.0
 """How long the Job controller may take to notice that a Job is suspended."""
 _SUSPEND_POLL = 0.1
+_PODS_AT_WORK = "status.phase!=Succeeded,status.phase!=Failed"
+_PAGE = 500
 
 
 class _Namespace:
@@ -249,6 +254,19 @@ class KubernetesCluster:
     def nodes(self) -> list[NodeView]:
         listed = self._api.call("GET", "/api/v1/nodes").json()
         return sorted(map(node_view, listed.get("items") or ()), key=lambda node: node.name)
+
+    def offer(self) -> Capacity:
+        nodes = [node for node in self.nodes() if node.ready]
+        others: list[Requests] = []
+        query = [("labelSelector", f"!{SUBMISSION_LABEL}"), ("fieldSelector", _PODS_AT_WORK), ("limit", str(_PAGE))]
+        following = ""
+        while True:
+            page = [*query, ("continue", following)] if following else query
+            listed = self._api.call("GET", "/api/v1/pods", page).json()
+            others += map(pod_requests, listed.get("items") or ())
+            following = str((listed.get("metadata") or {}).get("continue") or "")
+            if not following:
+                return left_over(nodes, others)
 
     def version(self) -> str:
         return str(self._api.call("GET", "/version").json().get("gitVersion", ""))

@@ -442,6 +442,15 @@ def test_the_cluster_tells_its_nodes_and_version(case: Case) -> None:
     nodes = case.cluster.nodes()
     assert any(node.ready for node in nodes)
     assert all(node.cpu > 0 and node.memory > 0 and node.pods > 0 for node in nodes)
+
+
+def test_the_cluster_tells_what_it_offers(case: Case) -> None:
+    nodes = [node for node in case.cluster.nodes() if node.ready]
+    offer = case.cluster.offer()
+    assert offer.replicas is not None and 0 < offer.replicas <= sum(node.pods for node in nodes)
+    assert offer.cpu is not None and 0 <= offer.cpu <= sum(node.cpu for node in nodes)
+    assert offer.memory is not None and 0 <= offer.memory <= sum(node.memory for node in nodes)
+    assert offer.gpus is not None and offer.gpus >= 0
     assert case.cluster.version().startswith("v1.")
 
 

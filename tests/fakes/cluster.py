@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.domain.access import Access
+from common.domain.capacity import Capacity
 from common.domain.cluster import (
     GENERATION_LABEL,
     ROLE_LABEL,
@@ -110,6 +111,7 @@ class FakeCluster:
         self.kubernetes = "v1.36.0-fake"
         self.namespaces = {"default"}
         self.denied: set[Access] = set()
+        self.offered = Capacity(replicas=110, cpu=4.0, memory=8.0 * 2**30, gpus=0)
         self._addresses = 1
 
     # The port.
@@ -255,6 +257,10 @@ class FakeCluster:
     def nodes(self) -> list[NodeView]:
         self._enter("nodes")
         return [NodeView("fake", True, 4.0, 8.0 * 2**30, 110)]
+
+    def offer(self) -> Capacity:
+        self._enter("offer")
+        return self.offered
 
     def version(self) -> str:
         self._enter("version")

@@ -33,6 +33,7 @@ CALLS: dict[str, Callable[[KubernetesCluster], object]] = {
     "pod_log_since": lambda cluster: cluster.pod_log_since("default", "x"),
     "events": lambda cluster: cluster.events("default", "x"),
     "nodes": lambda cluster: cluster.nodes(),
+    "offer": lambda cluster: cluster.offer(),
     "version": lambda cluster: cluster.version(),
     "has_namespace": lambda cluster: cluster.has_namespace("default"),
     "allowed": lambda cluster: cluster.allowed("default", Access("get", "pods")),
