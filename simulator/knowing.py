@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 from asperathos_worker.queue.records import QueueStats
 
@@ -12,8 +10,6 @@ from common.domain.history import History, learned
 from common.domain.progress import Observation
 from common.domain.queues import QueueAddress
 from common.http.contracts import MonitoringInfo
-from controller.lawbook import AnyLaw
-from controller.laws import Law, Memory, Proposal, Situation
 from monitor.measure import Reading, measure
 from simulator.backlog import Tally
 
@@ -48,14 +44,3 @@ def history_of(durations: Sequence[float]) -> History | None:
     info = MonitoringInfo(queue=QueueAddress(submission="earlier"), namespace="simulated", created_at=0.0)
     last: Observation = measure("earlier", info, Reading(stats, {}, None, None), (), None)
     return learned(None, last)
-
-
-class Informed(Law[Any]):
-    """A law that is told of earlier submissions; else it is the law it holds."""
-
-    def __init__(self, law: AnyLaw, history: History) -> None:
-        self._law = law
-        self._history = history
-
-    def decide(self, situation: Situation, settings: Any, memory: Memory) -> Proposal:
-        return self._law.decide(replace(situation, history=self._history), settings, memory)

@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from dataclasses import replace
-from typing import Any, Protocol
 
+from common.domain.capacity import requests_of
 from common.domain.forecast import Forecast
+from common.domain.history import History
 from common.domain.progress import Decision, Observation
 from common.domain.queues import QueueAddress
 from common.domain.submission import SubmissionSpec
 from common.http.contracts import MonitoringInfo, ScalingRequest
-from controller.deciding import decide, is_due, is_over, situation_of
-from controller.forecast import forecast
-from controller.guard import Bounds
+from controller.deciding import Outcome, ask, is_due, is_over
+from controller.foresight import foresee
 from controller.lawbook import AnyLaw
 from controller.laws import LawSettings
-from controller.laws.deadline import DeadlineSettings
 from controller.record import Scaling, begin
 from monitor.measure import SPACING, Reading, measure, moved_window
 from monitor.record import Sample
+from simulator.board import Board
 from simulator.case import Case
-from simulator.knowing import Informed, history_of
+from simulator.knowing import history_of
 from simulator.plant import Plant
 from simulator.room import Room
 from simulator.run import Run
@@ -32,17 +31,6 @@ from simulator.timeline import Order, Timeline
 EPOCH = 1_700_000_000.0
 """Unix time at which simulations begin."""
 _EVEN = 1e-9
-
-
-class Granting(Protocol):
-    """Who shares the capacity: how many replicas a submission that wants ``record.desired`` gets now."""
-
-    def __call__(self, name: str, record: Scaling, observation: Observation, now: float) -> int: ...
-
-
-def grant_all(name: str, record: Scaling, observation: Observation, now: float) -> int:  # noqa: ARG001
-    """Everybody asks the cluster for what they want; who finds no room waits."""
-    return record.desired
 
 
 class Pilot:
@@ -55,15 +43,14 @@ class Pilot:
         settings: LawSettings,
         timeline: Timeline,
         room: Room,
-        granting: Granting = grant_all,
+        board: Board,
     ) -> None:
         self.case = case
-        self._history = history_of(case.knowledge.history)
-        self._law = law if self._history is None else Informed(law, self._history)
+        self._law = law
         self._settings = settings
         self._timeline = timeline
         self._room = room
-        self._granting = granting
+        self._board = board
         self._interval = case.spec.control.interval
         self._period = case.spec.monitoring.interval
         self._record: Scaling | None = None
@@ -96,7 +83,7 @@ class Pilot:
             random.Random(case.seed),
             EPOCH,
         )
-        request = scaling_request(case.name, case.spec)
+        request = scaling_request(case.name, case.spec, history_of(case.knowledge.history))
         self._info = MonitoringInfo(
             queue=request.queue,
             namespace=request.namespace,
@@ -135,6 +122,7 @@ class Pilot:
     def _decide(self) -> None:
         assert self._plant is not None and self._record is not None
         if self._plant.over:
+            self._board.withdraw(self.case.name)
             return
         now = EPOCH + self._timeline.now
         self._decide_at = self._timeline.now + self._interval
@@ -142,32 +130,26 @@ class Pilot:
         seen = self._seen
         if seen is None or not is_due(self._record, now) or is_over(seen):
             return
-        outcome = decide(self._record, seen, self._law, self._settings, None, now)
+        asked = ask(self._record, seen, self._law, self._settings, None, now)
+        if isinstance(asked, Outcome):
+            self._record = asked.record
+            return
+        outcome = self._board.settle(self.case.name, asked, now)
         self._record = outcome.record
-        if outcome.decision is not None:
-            self._decisions.append(outcome.decision)
-            self._observations.append(seen)
-        self._plant.scale(self._granting(self.case.name, self._record, seen, now))
+        self._plant.scale(self._record.desired)
+        # As the real record does, it tells how many replicas there are or are asked for, those that drain included.
+        self._record = self._record.model_copy(update={"requested": self._plant.held})
+        if outcome.decision is None:
+            return
+        self._decisions.append(outcome.decision)
+        self._observations.append(seen)
         if self._forecast_at and seen.progress >= self._forecast_at[0]:
-            self._foresee(seen)
-
-    def _foresee(self, seen: Observation) -> None:
-        assert self._record is not None
-        share = self._forecast_at.popleft()
-        while self._forecast_at and seen.progress >= self._forecast_at[0]:
             share = self._forecast_at.popleft()
-        replicas = self._record.request.replicas
-        situation = situation_of(self._record, seen, Bounds.of(replicas.min, replicas.max, None))
-        settings = self._settings if isinstance(self._settings, DeadlineSettings) else None
-        foreseen = forecast(
-            situation if self._history is None else replace(situation, history=self._history),
-            self._record.desired,
-            reason=self._record.reason,
-            memory=self._record.memory if settings is not None else None,
-            settings=settings,
-            steered=settings is not None,
-        )
-        self._forecasts.append((share, foreseen))
+            while self._forecast_at and seen.progress >= self._forecast_at[0]:
+                share = self._forecast_at.popleft()
+            foreseen = foresee(asked, outcome.decision, self._settings)
+            if foreseen is not None:
+                self._forecasts.append((share, foreseen))
 
     def run(self) -> Run:
         """What became of it, once the simulation is over."""
@@ -195,7 +177,7 @@ class Pilot:
         )
 
 
-def scaling_request(name: str, spec: SubmissionSpec, **more: Any) -> ScalingRequest:
+def scaling_request(name: str, spec: SubmissionSpec, history: History | None = None) -> ScalingRequest:
     """The body the manager would POST to the controller for this document."""
     initial = spec.replicas.initial if spec.replicas.initial is not None else max(1, spec.replicas.min)
     return ScalingRequest(
@@ -211,5 +193,7 @@ def scaling_request(name: str, spec: SubmissionSpec, **more: Any) -> ScalingRequ
         grace_period=spec.grace_period,
         expected_item_time=spec.expected_item_time,
         item_timeout=spec.item_timeout,
-        **more,
+        priority=spec.priority,
+        requests=requests_of(spec.resources),
+        history=history,
     )

@@ -148,6 +148,11 @@ class Plant:
             self._scale_free(desired)
         self._hand_out()
 
+    @property
+    def held(self) -> int:
+        """Replicas there are or will be without another word: those that drain or wait for room included."""
+        return len(self._replicas)
+
     # What the monitor sees.
 
     def running_ages(self) -> Iterator[float]:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 from controller.lawbook import AnyLaw, LawBook
+from simulator.board import Board
 from simulator.case import Case
 from simulator.lawbook import all_laws
-from simulator.pilot import Granting, Pilot, grant_all
+from simulator.pilot import Pilot
 from simulator.room import Room
 from simulator.run import Run
 from simulator.timeline import Timeline
@@ -28,22 +29,23 @@ def simulate(
     cases: Sequence[Case],
     capacity: int | None = None,
     laws: LawBook | None = None,
-    granting: Granting = grant_all,
+    arbitrated: bool = True,
     until: float | None = None,
 ) -> list[Run]:
     """What becomes of the cases, in their order, when they run beside each other on a cluster of that capacity.
 
-    ``until`` ends the simulation (s); without it the end is far beyond every deadline. Raises BadRequest when a law's
-    name or settings are wrong.
+    The arbiter shares the capacity unless ``arbitrated`` is False: then whoever asks first is served first. ``until``
+    ends the simulation (s); without it the end is far beyond every deadline. Raises BadRequest when a law's name or
+    settings are wrong.
     """
     laws = laws or all_laws()
-    timeline, room = Timeline(), Room(capacity)
+    timeline, room, board = Timeline(), Room(capacity), Board(capacity if arbitrated else None)
     pilots = []
     for case in cases:
         law: AnyLaw = case.law or laws.law(case.spec.law)
         given = case.spec.control.settings if case.law_settings is None else case.law_settings
         settings = law.settings.model_validate(given) if case.law else laws.settings(case.spec.law, given)
-        pilots.append(Pilot(case, law, settings, timeline, room, granting))
+        pilots.append(Pilot(case, law, settings, timeline, room, board))
     end = until if until is not None else max((_patience(case) for case in cases), default=0.0)
     timeline.run(end)
     return [pilot.run() for pilot in pilots]
