@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from common.domain.units import format_duration
 from simulator.outlook import Outlook
 from simulator.run import Run
 from simulator.svg import STYLE, Chart, Point, Series, draw
@@ -16,10 +15,11 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{title}</title><style>
 :root{{color-scheme:light dark}}
-body{{font:15px/1.5 system-ui,sans-serif;max-width:760px;margin:2rem auto;padding:0 1rem}}
+body{{font:15px/1.5 system-ui,sans-serif;max-width:860px;margin:2rem auto;padding:0 1rem}}
 table{{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}}
 th,td{{padding:.25rem .6rem .25rem 0;text-align:right;border-bottom:1px solid #8884}}
 th:nth-child(-n+2),td:nth-child(-n+2){{text-align:left}}
+th,td{{white-space:nowrap}}
 h2{{margin-top:2.2rem}}.told{{opacity:.8}}
 {style}</style></head><body>
 <h1>{title}</h1><p class="told">{told}</p>
@@ -66,9 +66,7 @@ def _charts(run: Run, longest: float) -> Iterator[str]:
             Series("progress", progress),
             Series("time used up", [(0, 0), (run.deadline, 100)], colour=7, dashed=True),
         ]
-        yield draw(
-            Chart("Progress (%)", series, "time", marks=marks, x_range=across, y_range=(0, 100), x_text=format_duration)
-        )
+        yield draw(Chart("Progress (%)", series, "time", marks=marks, x_range=across, y_range=(0, 100), x_is_time=True))
     paid: list[Point] = [*run.steps, (run.ended, run.steps[-1][1])]
     begun = run.observations[0].at - run.observations[0].elapsed if run.observations else 0.0
     wanted = [(decision.at - begun, float(decision.granted)) for decision in run.decisions]
@@ -76,14 +74,14 @@ def _charts(run: Run, longest: float) -> Iterator[str]:
         Series("paid for", paid, "step", colour=1),
         Series("decided", wanted, "step", colour=0, dashed=True),
     ]
-    yield draw(Chart("Replicas", series, "time", marks=marks, x_range=across, x_text=format_duration))
-    if run.forecasts:
+    yield draw(Chart("Replicas", series, "time", marks=marks, x_range=across, x_is_time=True))
+    if any(foreseen.p50 is not None for _, foreseen in run.forecasts):
         yield draw(_forecast(run, across))
 
 
 def _backlog(run: Run, across: Point) -> Chart:
     waiting = [(seen.elapsed, float(seen.counts.ready + seen.counts.delayed)) for seen in run.observations]
-    return Chart("Items waiting", [Series("waiting", waiting)], "time", x_range=across, x_text=format_duration)
+    return Chart("Items waiting", [Series("waiting", waiting)], "time", x_range=across, x_is_time=True)
 
 
 def _forecast(run: Run, across: Point) -> Chart:
@@ -104,8 +102,8 @@ def _forecast(run: Run, across: Point) -> Chart:
         series,
         "time at which it was made",
         x_range=across,
-        x_text=format_duration,
-        y_text=format_duration,
+        x_is_time=True,
+        y_is_time=True,
     )
 
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
 
+from common.domain.units import format_duration
+
 Point = tuple[float, float]
 _WIDTH, _HEIGHT = 720.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 28.0, 34.0
 _TICKS = 6
+_ROUND_TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 STYLE = """
 svg{font:12px system-ui,sans-serif;max-width:100%;height:auto}
@@ -54,8 +57,10 @@ class Chart:
     marks: Sequence[tuple[float, str]] = ()
     x_range: Point | None = None
     y_range: Point | None = None
+    x_is_time: bool = False
+    y_is_time: bool = False
+    """Seconds, shown as durations."""
     x_text: Callable[[float], str] = field(default=lambda value: f"{value:g}")
-    y_text: Callable[[float], str] = field(default=lambda value: f"{value:g}")
     height: float = _HEIGHT
 
 
@@ -79,12 +84,12 @@ def draw(chart: Chart, style: bool = False) -> str:
     if style:
         parts.append(f"<style>{STYLE}</style>")
     parts.append(f'<text x="{_LEFT:g}" y="16" font-weight="600">{escape(chart.title)}</text>')
-    for tick in _ticks(y_low, y_high):
+    for tick in _ticks(y_low, y_high, chart.y_is_time):
         parts.append(f'<line class="grid" x1="{_LEFT:g}" x2="{right:g}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
-        label = escape(chart.y_text(tick))
+        label = escape(_time(tick) if chart.y_is_time else f"{tick:g}")
         parts.append(f'<text x="{_LEFT - 6:g}" y="{y(tick) + 4:.1f}" text-anchor="end">{label}</text>')
-    for tick in _ticks(x_low, x_high):
-        label = escape(chart.x_text(tick))
+    for tick in _ticks(x_low, x_high, chart.x_is_time):
+        label = escape(_time(tick) if chart.x_is_time else chart.x_text(tick))
         parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{label}</text>')
     parts.append(f'<line class="axis" x1="{_LEFT:g}" x2="{right:g}" y1="{bottom:g}" y2="{bottom:g}"/>')
     if chart.x_label:
@@ -97,7 +102,7 @@ def draw(chart: Chart, style: bool = False) -> str:
             anchor = "end" if x(value) > _WIDTH / 2 else "start"
             shift = -4 if anchor == "end" else 4
             parts.append(
-                f'<text x="{x(value) + shift:.1f}" y="{_TOP + 10:g}" text-anchor="{anchor}">{escape(label)}</text>'
+                f'<text x="{x(value) + shift:.1f}" y="{bottom - 6:g}" text-anchor="{anchor}">{escape(label)}</text>'
             )
     for series in chart.series:
         parts.extend(_shape(series, x, y))
@@ -134,7 +139,7 @@ def _stepped(points: Sequence[Point]) -> list[Point]:
 
 
 def _legend(chart: Chart, right: float) -> str:
-    named = [series for series in chart.series if series.label and series.shape != "points"]
+    named = [series for series in chart.series if series.label and series.points and series.shape != "points"]
     if len(named) < 2:
         return ""
     parts = []
@@ -166,10 +171,17 @@ def _range(given: Point | None, values: Sequence[float]) -> Point:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, is_time: bool) -> list[float]:
     """Round numbers across the range."""
     rough = (high - low) / _TICKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1.0, 2.0, 5.0, 10.0) if power * factor >= rough)
+    times = (float(step) for step in _ROUND_TIMES if step >= rough)
+    step = next(times, None) if is_time and rough > 0.5 else None
+    if step is None:
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(power * factor for factor in (1.0, 2.0, 5.0, 10.0) if power * factor >= rough)
     first = math.ceil(low / step - 1e-9)
     return [step * number for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _time(seconds: float) -> str:
+    return format_duration(seconds).replace(" 00s", "").replace(" 00m", "") if seconds else "0"
