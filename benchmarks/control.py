@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -85,7 +84,6 @@ def _chosen(parser: argparse.ArgumentParser, names: Sequence[str] | None) -> tup
 
 
 def _tried(wanted: Sequence[Task], jobs: int) -> Iterator[Trial]:
-    os.nice(5)
     counter = _Counter(len(wanted))
     if jobs == 1:
         yield from counter.counted(map(attempt, wanted))

@@ -41,7 +41,7 @@ def lint(directory: Path) -> dict[str, str]:
         timeout=120,
         check=False,
     )
-    verdicts = dict(re.findall(r"^(.+) (KEPT|BROKEN)$", answer.stdout, re.MULTILINE))
+    verdicts = dict(re.findall(r"^(.+) (KEPT|BROKEN)(?: \(.+\))?$", answer.stdout, re.MULTILINE))
     assert verdicts, answer.stdout + answer.stderr
     return verdicts
 
