@@ -93,6 +93,8 @@ class Observation(BaseModel):
     queue_wait_p50: float | None = None
     queue_wait_p95: float | None = None
     oldest_wait: float | None = None
+    waits: dict[int, int] = Field(default_factory=dict)
+    """How long items waited for a worker so far: a histogram as that of the service times."""
     failures: int = 0
     """Attempts that failed or whose lease expired, so far."""
     attempts: int = 0
