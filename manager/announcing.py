@@ -254,6 +254,9 @@ class Announcer:
             created_at=submission.created_at,
             deadline=spec.deadline,
             target=spec.target.latency if spec.target is not None else None,
+            name=spec.name,
+            kind=spec.kind,
+            law=spec.law,
             settings=spec.monitoring.settings,
             keep=spec.keep,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Set
 
-from common.adapters.redis_history import RedisMetrics
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
 from common.http.client import ServiceClient
@@ -40,7 +39,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             app,
             BoardService(records, foundation.wakeups, visualizers, settings.base_url, foundation.clock),
             Pages(
-                watching=Watching(sources, RedisMetrics(foundation.redis), foundation.clock, freshness),
+                watching=Watching(sources, foundation.metrics, foundation.clock, freshness),
                 streams=Streams(
                     StreamSettings(settings.stream_limit, settings.page_refresh), foundation.clock, stopping
                 ),
@@ -48,10 +47,10 @@ def build(settings: Settings, roles: Roles) -> Service:
             settings.service_token.get_secret_value(),
         )
     if not roles.loop:
-        return Service(app, None)
+        return foundation.service_of(app, None)
     known = _known_ids(sources, foundation.clock, settings.board_check)
     steps = BoardSteps(records, visualizers, known, foundation.clock, settings.board_check)
-    return Service(app, foundation.loop(steps))
+    return foundation.service_of(app, foundation.loop(steps))
 
 
 def _sources(settings: Settings) -> RestSources:

@@ -30,6 +30,10 @@ class MonitoringInfo(Contract):
     created_at: float = Field(ge=0)
     deadline: float | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, gt=0)
+    name: str = ""
+    kind: Kind = Kind.BATCH
+    law: str = ""
+    """These three are told with the time series, for whoever looks for a submission there."""
     settings: dict[str, Any] = Field(default_factory=dict)
     keep: float = Field(default=30 * 86400.0, ge=0)
     """How long what was measured stays readable after the end, though never less than ten minutes."""
