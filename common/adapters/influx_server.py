@@ -83,28 +83,33 @@ class InfluxServer:
             self._session.auth = (settings.username, settings.password)
         self._lock = threading.Lock()
         self._version: Version | None = None
-        self._has_bucket = False
+        self._has_v3_database = False
         self._client: InfluxDBClient | None = None
 
     def version(self) -> Version:
         """The server's version, asked for once."""
         if self._version is None:
-            self._version = parse_version(self._request("GET", "/ping"))
+            told = parse_version(self._request("GET", "/ping"))
+            if told is None and self._settings.write_api == "auto":
+                raise Unavailable(
+                    f"{self._settings.url} tells no version of InfluxDB: if it speaks its protocol, "
+                    "set ASPERATHOS_INFLUX_WRITE_API"
+                )
+            self._version = told or Version(1, 8)
         return self._version
 
     def write(self, lines: Sequence[str]) -> None:
         """Store points in line protocol with timestamps in nanoseconds. Raises BadRequest when the server refuses them
         for what they are."""
         body = "\n".join(lines)
-        self._ensure_bucket()
+        if self.version().major >= 3:
+            # It makes a missing database with the first point, and then keeps it for ever.
+            self._have_v3_database()
         try:
-            if self._writes_v2():
-                self._write_v2(body)
-            else:
-                self._write_v1(body)
-        except _NoBucket as error:
-            self._has_bucket = False
-            raise Unavailable(error.message) from error
+            self._write(body)
+        except _NoBucket:
+            self._make_bucket()
+            self._write(body)
 
     def query(self, statement: str) -> list[Series]:
         """The series that one InfluxQL SELECT or SHOW answers; none while there is no such database."""
@@ -133,9 +138,12 @@ class InfluxServer:
         if self._client is not None:
             self._client.close()
 
-    def _writes_v2(self) -> bool:
+    def _write(self, body: str) -> None:
         chosen = self._settings.write_api
-        return self.version().has_write_v2 if chosen == "auto" else chosen == "v2"
+        if self.version().has_write_v2 if chosen == "auto" else chosen == "v2":
+            self._write_v2(body)
+        else:
+            self._write_v1(body)
 
     def _write_v1(self, body: str) -> None:
         self._request(
@@ -179,37 +187,24 @@ class InfluxServer:
             raise Unavailable(f"InfluxDB 2 wants an organization: set ASPERATHOS_INFLUX_ORG (the token sees {names})")
         return str(found[0].name)
 
-    def _ensure_bucket(self) -> None:
-        if self._has_bucket:
-            return
-        version = self.version()
-        make = {1: self._ensure_database, 2: self._ensure_v2_bucket}.get(version.major, self._ensure_v3_database)
-        if make():
-            log.info(
-                "bucket_made", bucket=self._settings.bucket, retention=self._settings.retention, server=version.major
-            )
-        self._has_bucket = True
+    def _make_bucket(self) -> None:
+        """Only when a write has found none: who may write need not be allowed to look for buckets."""
+        if self.version().major == 2:
+            self._make_v2_bucket()
+        else:
+            duration = f" WITH DURATION {round(self._settings.retention)}s" if self._settings.retention else ""
+            self._influxql("POST", f'CREATE DATABASE "{self._settings.bucket}"{duration}')
+        log.info("bucket_made", bucket=self._settings.bucket, retention=self._settings.retention)
 
-    def _ensure_database(self) -> bool:
-        name = self._settings.bucket
-        if any(name in row for series in self._influxql("GET", "SHOW DATABASES") for row in series.rows):
-            return False
-        duration = f" WITH DURATION {round(self._settings.retention)}s" if self._settings.retention else ""
-        self._influxql("POST", f'CREATE DATABASE "{name}"{duration}')
-        return True
-
-    def _ensure_v2_bucket(self) -> bool:
-        """The bucket, and a mapping by which InfluxQL finds it, unless the server makes a virtual one itself."""
+    def _make_v2_bucket(self) -> None:
+        """The bucket, and a mapping by which InfluxQL finds it unless the server makes a virtual one itself (2.0)."""
         settings, org = self._settings, self._org()
         with _translated():
             client = self._v2()
-            bucket = client.buckets_api().find_bucket_by_name(settings.bucket)
-            made = bucket is None
-            if bucket is None:
-                rules = BucketRetentionRules(type="expire", every_seconds=round(settings.retention))
-                bucket = client.buckets_api().create_bucket(
-                    bucket_name=settings.bucket, org=org, retention_rules=rules if settings.retention else None
-                )
+            rules = BucketRetentionRules(type="expire", every_seconds=round(settings.retention))
+            bucket = client.buckets_api().create_bucket(
+                bucket_name=settings.bucket, org=org, retention_rules=rules if settings.retention else None
+            )
             mappings = DBRPsService(client.api_client)
             found = mappings.get_dbr_ps(org_id=bucket.org_id, db=settings.bucket).content or []
             if not any(one.bucket_id == bucket.id for one in found):
@@ -222,17 +217,19 @@ class InfluxServer:
                         default=True,
                     )
                 )
-        return made
 
-    def _ensure_v3_database(self) -> bool:
+    def _have_v3_database(self) -> None:
+        if self._has_v3_database:
+            return
         body: dict[str, str] = {"db": self._settings.bucket}
         if self._settings.retention:
             body["retention_period"] = f"{round(self._settings.retention)}s"
         answer = self._send("POST", "/api/v3/configure/database", json=body)
-        if answer.status_code == 409:
-            return False
-        _check(answer)
-        return True
+        if answer.status_code in (401, 403):
+            log.warning("bucket_not_made", bucket=self._settings.bucket, error=_problem(answer))
+        elif answer.status_code != 409:
+            _check(answer)
+        self._has_v3_database = True
 
     def _influxql(self, method: str, statement: str) -> list[Series]:
         params = {"db": self._settings.bucket, "epoch": "ns"}
@@ -266,11 +263,11 @@ class InfluxServer:
 
 
 class _NoBucket(Unavailable):
-    """The bucket is gone: it is made again with the next try."""
+    """There is no such bucket (any more)."""
 
 
-def parse_version(ping: requests.Response) -> Version:
-    """The version in an answer of ``/ping``: a header, in InfluxDB 3 the body. Raises Unavailable for other servers."""
+def parse_version(ping: requests.Response) -> Version | None:
+    """The version in an answer of ``/ping``: a header, or in the body as InfluxDB 3 does; None of other servers."""
     told = ping.headers.get("X-Influxdb-Version", "")
     if not told and ping.content:
         try:
@@ -278,9 +275,7 @@ def parse_version(ping: requests.Response) -> Version:
         except (ValueError, KeyError, TypeError):
             told = ""
     found = _VERSION.match(told)
-    if found is None:
-        raise Unavailable(f"{ping.url} is no InfluxDB: it tells no version")
-    return Version(int(found[1]), int(found[2]))
+    return None if found is None else Version(int(found[1]), int(found[2]))
 
 
 def literal(text: str) -> str:
@@ -323,3 +318,5 @@ def _translated() -> Iterator[None]:
         raise _refusal(int(error.status or 500), str(error.message or error.body or error.reason)) from error
     except urllib3.exceptions.HTTPError as error:
         raise Unavailable(f"InfluxDB does not answer: {type(error).__name__}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"InfluxDB answers in an unknown form: {error}") from error
