@@ -74,7 +74,7 @@ class CommonSettings(BaseSettings):
     def _reachable_influx(cls, value: str, info: ValidationInfo) -> str:
         if info.data.get("metrics") == "influx" and not value:
             raise ValueError("ASPERATHOS_METRICS=influx needs it: the address of InfluxDB, e.g. http://influxdb:8086")
-        return _checked_url(value)
+        return checked_url(value)
 
     @field_validator("influx_bucket")
     @classmethod
@@ -99,7 +99,7 @@ class CommonSettings(BaseSettings):
         return value
 
 
-def _checked_url(value: str) -> str:
+def checked_url(value: str) -> str:
     """The address without a slash at its end. Raises ValueError for what is none."""
     if value and not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")

@@ -287,6 +287,7 @@ class Announcer:
 
 def _visualizing(spec: SubmissionSpec) -> VisualizingRequest:
     return VisualizingRequest(
+        plugin=spec.monitoring.plugin,
         name=spec.name,
         kind=spec.kind,
         visualizer_plugin=spec.dashboard.plugin,

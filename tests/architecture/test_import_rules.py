@@ -21,6 +21,7 @@ VIOLATIONS = {
     "The domain is pure": ("common/domain/states.py", "import time"),
     "redis is imported in its adapters only": ("manager/lifecycle.py", "import redis"),
     "kubernetes is imported in its adapter only": ("controller/actuation.py", "import kubernetes"),
+    "The visualizer speaks HTTP to Grafana in its client only": ("visualizer/boards.py", "import requests"),
     "influxdb_client is imported in its adapters only": ("monitor/points.py", "import influxdb_client"),
     "services: main > bootstrap > api and loop > service": ("visualizer/service.py", "import visualizer.api"),
     "Only bootstraps build adapters": ("controller/service.py", "import common.adapters.redis_client"),

@@ -124,9 +124,9 @@ def test_redis_away_is_503() -> None:
 
 
 def test_the_builtin_visualizer_says_when_it_stands_in_for_another() -> None:
-    board = Board(id="kj-1", asked="k8s-grafana", visualizer="builtin", url="u", created_at=1.0)
-    assert "k8s-grafana" in BuiltinVisualizer().publish(board)
-    assert BuiltinVisualizer().publish(board.model_copy(update={"asked": "builtin"})) == ""
+    board = Board(id="kj-1", visualizer="k8s-grafana", created_at=1.0)
+    assert "ASPERATHOS_GRAFANA_URL" in BuiltinVisualizer().publish(board)
+    assert BuiltinVisualizer().publish(board.model_copy(update={"visualizer": "builtin"})) == ""
 
 
 def test_a_plugin_is_a_class_with_the_three_methods() -> None:
@@ -143,8 +143,8 @@ class Wall:
         self.shown: list[str] = []
         self.removed: list[str] = []
 
-    def url(self, base: str, id: str) -> str:
-        return f"http://wall.example/{id}"
+    def url(self, base: str, board: Board) -> str:
+        return f"http://wall.example/{board.id}"
 
     def publish(self, board: Board) -> str:
         if self.away:
