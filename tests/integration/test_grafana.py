@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
 from common.adapters.influx_server import InfluxSettings
 from common.domain.errors import Forbidden, Unauthorized, Unavailable
@@ -16,7 +15,7 @@ from common.domain.events import Event
 from common.domain.metrics import COSTS, MEASUREMENTS, Point
 from tests.fakes.clock import FakeClock
 from tests.support.grafana_double import PASSWORD, TOKEN, USER, GrafanaDouble
-from tests.support.influx import influx_metrics
+from tests.support.influx import ask_as_grafana, influx_metrics
 from tests.support.influx_process import InfluxProcess
 from visualizer.boards import Board
 from visualizer.grafana.client import GrafanaClient, GrafanaSettings
@@ -172,18 +171,7 @@ class Filled:
         metrics.close(1.0)
 
     def ask(self, query: str, submission: str) -> list[dict[str, Any]]:
-        """As Grafana does: variables filled in, then /query."""
-        for name, value in (("$timeFilter", "time >= now() - 1h"), ("$__interval", "10s"), ("$submission", submission)):
-            query = query.replace(name, value)
-        assert "$" not in query.replace("$/", "")
-        answer = requests.post(
-            f"{self.url}/query", params={"db": self.database, "epoch": "ms"}, data={"q": query}, timeout=10
-        )
-        answer.raise_for_status()
-        (result,) = answer.json()["results"]
-        assert "error" not in result, (query, result)
-        series: list[dict[str, Any]] = result.get("series", [])
-        return series
+        return ask_as_grafana(self.url, self.database, query, submission)
 
 
 @pytest.fixture(scope="module")
