@@ -62,7 +62,7 @@ class Outbox:
         self._settled = 0
         """Lines put, and lines that were delivered or dropped, so far: in their order."""
         self._lost = 0
-        """Lines dropped since the outage began."""
+        """Lines dropped since the last request that succeeded."""
         self._failures = 0
         self._next_at = clock.monotonic()
         self._closed = False
@@ -129,8 +129,10 @@ class Outbox:
 
     def _done(self, lines: int) -> None:
         with self._changed:
-            if self._failures or self._lost:
+            if self._failures:
                 log.info("metrics_store_back", lines=lines, waiting=len(self._waiting), lost=self._lost)
+            elif self._lost:
+                log.warning("metrics_too_many", waiting=len(self._waiting), lost=self._lost)
             self._settled += lines
             self._failures = self._lost = 0
             self._next_at = self._clock.monotonic() + self._limits.pause
