@@ -184,8 +184,11 @@ class Cluster(Protocol):
     def create_job(self, manifest: Mapping[str, Any]) -> bool:
         """Create a Job; False when one by that name is there already."""
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        """Create a pod; False when one by that name is there already."""
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        """Have a Deployment, new or there already; returns its uid, for what is to go with it."""
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        """Have a Service, new or there already; returns where pods reach it: its address, or its name without one."""
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         """Create a secret; False when one by that name is there already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from asperathos_worker.queue.redis_queue import RedisQueue
@@ -25,6 +26,7 @@ from common.http.cluster_route import CLUSTER_CHECK, register_cluster_check
 from common.http.server import Service
 from common.logging import get_logger
 from common.loop import Loop
+from common.ports import Clock, Cluster
 from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
@@ -43,6 +45,7 @@ from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
 from manager.permissions import Permissions
+from manager.reach import ProbeSettings, ReachProbe, targets
 from manager.reports import Reports
 from manager.runner_archive import NoArchive, RunnerArchive, read_archive
 from manager.service import MANAGER, ManagerService, Stores
@@ -110,8 +113,10 @@ def build(settings: Settings, roles: Roles) -> Service:
             name: _ClusterColleague(ServiceClient(url, token, timeout=_CHECK_TIMEOUT, retries=0))
             for name, url in (("controller", settings.controller_url), ("monitor", settings.monitor_url))
         }
-        check = ClusterCheck(stores.clusters.at(""), settings.namespace, colleagues)
-        register_cluster_check(app, check.report)
+        cluster = stores.clusters.at("")
+        probe = _probe(settings, cluster, stores.clock)
+        check = ClusterCheck(cluster, settings.namespace, colleagues, probe.look)
+        register_cluster_check(app, check.report, check.probed)
     return foundation.service_of(app, loop)
 
 
@@ -172,6 +177,19 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
         archive=lambda id: RedisQueue(foundation.redis, id),
     )
     return foundation.loop(ManagerLoop(tools, rules))
+
+
+def _probe(settings: Settings, cluster: Cluster, clock: Clock) -> ReachProbe:
+    manifests = _manifest_settings(settings)
+    script = resources.files("manager").joinpath("pod_probe.py").read_text(encoding="utf-8")
+    return ReachProbe(
+        cluster,
+        targets(manifests.worker_redis_url, manifests.worker_manager_url),
+        ProbeSettings(
+            settings.namespace, settings.check_image or settings.default_image, script, settings.check_timeout
+        ),
+        clock,
+    )
 
 
 def _manifest_settings(settings: Settings) -> ManifestSettings:

@@ -1,4 +1,4 @@
-"""Makes a submission's objects in the cluster: queue pod, secret, config map, Job. Each call may be repeated."""
+"""Makes a submission's objects in the cluster: queue, secret, config map, Job. Each call may be repeated."""
 
 from __future__ import annotations
 
@@ -43,9 +43,13 @@ class Launcher:
         """Its Jobs and pods."""
         return self.cluster(submission).view(self.namespace(submission), submission.id)
 
-    def start_queue(self, submission: Submission) -> None:
-        """Have the pod of a dedicated queue."""
-        self.cluster(submission).create_pod(manifests.queue_pod(submission, self._settings))
+    def start_queue(self, submission: Submission) -> str:
+        """Have a dedicated queue's Deployment, and what goes with that; returns the host where it will answer."""
+        cluster = self.cluster(submission)
+        owner = cluster.create_deployment(manifests.queue_deployment(submission, self._settings))
+        # Its pod waits for this.
+        cluster.create_secret(manifests.queue_secret(submission, self._settings, owner))
+        return cluster.create_service(manifests.queue_service(submission, self._settings, owner))
 
     def start_job(self, submission: Submission) -> None:
         """Have the Job of the record's generation, and what its pods need; that goes with it, whoever deletes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.docker_engine import CannotRun, EngineProcess
 from tests.support.influx_process import InfluxProcess
 from tests.support.redis_process import RedisProcess
 
@@ -26,6 +28,20 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProc
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """A Docker engine of the session's own, with the base image; only for ``make test-docker``."""
+    if os.environ.get("ASPERATHOS_TEST_DOCKER") != "1":
+        pytest.skip("the docker runtime is NOT tested here: make test-docker")
+    engine = EngineProcess(tmp_path_factory.mktemp("engine"))
+    try:
+        engine.start()
+    except CannotRun as error:
+        pytest.skip(f"NO DOCKER ENGINE, the docker runtime is NOT tested: {error}")
+    yield engine
+    engine.stop()
 
 
 @pytest.fixture

@@ -37,6 +37,10 @@ _LOG_BYTES = 4 << 20
 _MOST_SILENCE = 5.0
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_TEMPLATE_LABEL = "pod-template-hash"
+"""What a Deployment's pods have and no others."""
+_NO_ADDRESS = "None"
+"""As Kubernetes writes it."""
 _ABSENCE_AGE = 0.5
 """Seconds; that a submission has no Job is told only when a list not older than this says so."""
 _SUSPEND_SECONDS = 3.0
@@ -92,10 +96,14 @@ class KubernetesCluster:
         self._mirrors(manifest["metadata"]["namespace"]).jobs.wrote(made)
         return made is not None
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        made = self._create("/api/v1", "pods", manifest)
-        self._mirrors(manifest["metadata"]["namespace"]).pods.wrote(made)
-        return made is not None
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        return str(self._have("/apis/apps/v1", "deployments", manifest)["metadata"]["uid"])
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        service = self._have("/api/v1", "services", manifest)
+        address = str(service["spec"].get("clusterIP") or _NO_ADDRESS)
+        metadata = service["metadata"]
+        return f"{metadata['name']}.{metadata['namespace']}.svc" if address == _NO_ADDRESS else address
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         return self._create("/api/v1", "secrets", manifest) is not None
@@ -180,9 +188,13 @@ class KubernetesCluster:
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         selector = f"{SUBMISSION_LABEL}={submission}"
         deleted = 0
-        for path in (_jobs(namespace), _pods(namespace), _secrets(namespace), _config_maps(namespace)):
-            # A Job's own grace period means nothing: its pods get theirs when they are deleted below.
-            deleted += self._delete_matching(path, selector, grace if path == _pods(namespace) else None)
+        for path in (_jobs(namespace), _deployments(namespace)):
+            # Their own grace period means nothing: a Job's pods get theirs when they are deleted below.
+            deleted += self._delete_matching(path, selector, None)
+        # A Deployment's pods go with it; deleted one by one, they would only be replaced.
+        deleted += self._delete_matching(_pods(namespace), f"{selector},!{_TEMPLATE_LABEL}", grace)
+        for path in (_services(namespace), _secrets(namespace), _config_maps(namespace)):
+            deleted += self._delete_matching(path, selector, None)
         self._deleted(namespace)
         return deleted
 
@@ -292,6 +304,14 @@ class KubernetesCluster:
                 return None
             raise
 
+    def _have(self, group: str, plural: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The object, made or as it is there."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        made = self._create(group, plural, manifest)
+        if made is not None:
+            return made
+        return self._api.call("GET", f"{group}/namespaces/{quote(namespace)}/{plural}/{quote(name)}").json()
+
     def _delete_matching(self, path: str, selector: str, grace: float | None) -> int:
         query = [("labelSelector", selector)]
         answer = self._api.call("DELETE", path, query, body=_delete_options(grace)).json()
@@ -357,6 +377,14 @@ def _jobs(namespace: str) -> str:
 
 def _pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{quote(namespace)}/pods"
+
+
+def _deployments(namespace: str) -> str:
+    return f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments"
+
+
+def _services(namespace: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/services"
 
 
 def _config_maps(namespace: str) -> str:

@@ -103,6 +103,8 @@ class FakeCluster:
         self.pods: dict[tuple[str, str], FakePod] = {}
         self.secrets: dict[tuple[str, str], dict[str, Any]] = {}
         self.config_maps: dict[tuple[str, str], dict[str, Any]] = {}
+        self.services: dict[tuple[str, str], dict[str, Any]] = {}
+        self.deployments: dict[tuple[str, str], dict[str, Any]] = {}
         self.told: list[tuple[str, str, ClusterEvent]] = []
         self.calls: list[str] = []
         self.deletions: list[tuple[str, float | None]] = []
@@ -130,16 +132,19 @@ class FakeCluster:
         self._reconcile()
         return True
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        self._enter("create_pod")
-        self._may_create()
-        body = copy.deepcopy(dict(manifest))
-        namespace, name = _place(body)
-        if (namespace, name) in self.pods:
-            return False
-        self.pods[namespace, name] = FakePod(name, namespace, body, self.clock.now())
-        self._reconcile()
-        return True
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        self._enter("create_deployment")
+        if self._keep(self.deployments, manifest):
+            self.deployments[_place(manifest)]["metadata"]["uid"] = uuid.uuid4().hex
+            self._reconcile()
+        return str(self.deployments[_place(manifest)]["metadata"]["uid"])
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        self._enter("create_service")
+        if self._keep(self.services, manifest):
+            self._addresses += 1
+            self.services[_place(manifest)]["spec"]["clusterIP"] = f"10.96.0.{self._addresses}"
+        return str(self.services[_place(manifest)]["spec"]["clusterIP"])
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         self._enter("create_secret")
@@ -190,17 +195,17 @@ class FakeCluster:
         pods = [pod for pod in self.pods.values() if self._is_of(pod.namespace, pod.labels, namespace, submission)]
         kept = [
             (store, place)
-            for store in (self.secrets, self.config_maps)
+            for store in (self.secrets, self.config_maps, self.services, self.deployments)
             for place, body in store.items()
             if self._is_of(place[0], body["metadata"].get("labels") or {}, namespace, submission)
         ]
         self.deletions.append((submission, grace))
         for job in jobs:
             del self.jobs[job.namespace, job.name]
-        for pod in pods:
-            self._remove(pod, grace)
         for store, place in kept:
             del store[place]
+        for pod in pods:
+            self._remove(pod, grace)
         return len(jobs) + len(pods) + len(kept)
 
     def delete_job(self, namespace: str, name: str, grace: float | None = None) -> bool:
@@ -317,12 +322,14 @@ class FakeCluster:
         self.told.append((namespace, submission, event))
 
     def _collect(self) -> None:
-        """The garbage collector: a secret goes with the Job that owns it."""
+        """The garbage collector: secrets and services go with the Job or Deployment that owns them."""
         alive = {job.uid for job in self.jobs.values()}
-        for place, body in list(self.secrets.items()):
-            owners = body["metadata"].get("ownerReferences") or ()
-            if owners and not any(owner["uid"] in alive for owner in owners):
-                del self.secrets[place]
+        alive |= {body["metadata"]["uid"] for body in self.deployments.values()}
+        for store in (self.secrets, self.services):
+            for place, body in list(store.items()):
+                owners = body["metadata"].get("ownerReferences") or ()
+                if owners and not any(owner["uid"] in alive for owner in owners):
+                    del store[place]
 
     # The Job controller.
 
@@ -358,10 +365,23 @@ class FakeCluster:
         self._collect()
         for job in list(self.jobs.values()):
             self._reconcile_job(job)
+        for body in list(self.deployments.values()):
+            self._reconcile_deployment(body)
         if self.auto_start:
             for pod in self.pods.values():
                 if pod.phase == "Pending" and not pod.deleting and not pod.reason:
                     self.start(pod)
+
+    def _reconcile_deployment(self, body: dict[str, Any]) -> None:
+        """One pod at a time, as Recreate does."""
+        namespace, name = _place(body)
+        template = copy.deepcopy(body["spec"]["template"])
+        template["metadata"]["labels"]["pod-template-hash"] = "fake"
+        mine = [pod for pod in self.pods.values() if pod.namespace == namespace and pod.name.startswith(f"{name}-")]
+        if not any(not pod.over for pod in mine):
+            self._addresses += 1
+            made = f"{name}-fake-{self._addresses:05d}"
+            self.pods[namespace, made] = FakePod(made, namespace, template, self.clock.now())
 
     def _account(self, pod: FakePod) -> None:
         job = self.jobs.get((pod.namespace, pod.job))
