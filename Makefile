@@ -7,7 +7,7 @@ RUNNER_SOURCES := $(wildcard worker/asperathos_worker/*.py worker/asperathos_wor
     worker/asperathos_worker/queue/lua/*.lua)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-compose lint check lock clean venv venv-dev runner
+.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-compose lint check lock clean venv venv-dev runner dashboards
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ build/runner/wheels.stamp: requirements/runner.lock $(VENV)/run.stamp
 
 $(RUNNER): build/runner/wheels.stamp worker/build_runner.py $(RUNNER_SOURCES)
 	@$(BIN)/python worker/build_runner.py --wheels build/runner --output $@
+
+dashboards: venv  ## write Grafana's provisioning files again, from visualizer/grafana
+	@$(BIN)/python -m visualizer.grafana k8s/grafana
 
 lock:  ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

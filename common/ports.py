@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from common.domain.access import Access
 from common.domain.capacity import Capacity
 from common.domain.cluster import ClusterEvent, JobView, LogLine, NodeView, SubmissionView
+from common.domain.events import Event
 from common.domain.metrics import Measurement, Point
 from common.domain.queues import QueueAddress
 
@@ -159,7 +160,20 @@ class MetricStore(Protocol):
         """Samples of one measurement of one submission after ``since`` (Unix s), oldest first."""
 
     def expire(self, submission: str, ttl: float) -> None:
-        """Forget a submission's series after ttl seconds, where the store can."""
+        """Forget a submission's series after ttl seconds, where the store can. Raises Unavailable."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what was written before can be read by all, for timeout seconds at most; whether it can."""
+
+    def close(self, timeout: float) -> None:
+        """Write what is buffered, for timeout seconds at most, and give up the connections."""
+
+
+class Annotations(Protocol):
+    """Events beside the time series, where dashboards mark them."""
+
+    def annotate(self, submission: str, event: Event) -> None:
+        """Keep the event. May buffer; never raises for an outage of the store."""
 
 
 class Queues(Protocol):

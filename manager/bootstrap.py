@@ -11,7 +11,7 @@ from asperathos_worker.queue.redis_queue import RedisQueue
 from common.adapters.kubernetes_clusters import connect_clusters, seals
 from common.adapters.redis_acl import RedisAcl
 from common.adapters.redis_coordination import RedisClaims
-from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
+from common.adapters.redis_history import RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
@@ -90,7 +90,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         # A record needs attention until it is deleted: the loop removes it when nothing is to be kept any longer.
         records=RedisRecords(foundation.redis, SUBMISSION_RECORDS, Submission, active=lambda _: True),
         observations=RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation),
-        journal=RedisJournal(foundation.redis),
+        journal=foundation.journal,
         texts=RedisTexts(foundation.redis),
         queues=RedisQueues(foundation.redis, settings.redis_timeout),
         clusters=connect_clusters(foundation.redis, settings),
@@ -133,7 +133,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         probe = _probe(settings, cluster, stores.clock)
         check = ClusterCheck(cluster, settings.namespace, colleagues, probe.look)
         register_cluster_check(app, check.report, check.probed)
-    return Service(app, loop)
+    return foundation.service_of(app, loop)
 
 
 def _item_desk(foundation: Foundation, settings: Settings, service: ManagerService) -> ItemDesk:
@@ -188,7 +188,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
         logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
-        metrics=RedisMetrics(foundation.redis),
+        metrics=foundation.metrics,
         leases=foundation.leases,
         clock=clock,
         archive=lambda id: RedisQueue(foundation.redis, id),

@@ -171,7 +171,7 @@ class Dashboard(Strict):
     """Which dashboard the visualizer makes."""
 
     enabled: Flag = Field(default=True, description="Whether one is made at all.")
-    plugin: Text = Field(default="builtin", description="Name of a visualizer.")
+    plugin: Text = Field(default="builtin", description="Name of a visualizer: builtin, grafana, or an installed one.")
     datasource: Text | None = Field(default=None, description="Where the dashboard reads its series.")
     theme: Literal["light", "dark"] | None = Field(default=None, description="light or dark; the reader's when absent.")
 

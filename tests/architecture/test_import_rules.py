@@ -21,6 +21,8 @@ VIOLATIONS = {
     "The domain is pure": ("common/domain/states.py", "import time"),
     "redis is imported in its adapters only": ("manager/lifecycle.py", "import redis"),
     "kubernetes is imported in its adapter only": ("controller/actuation.py", "import kubernetes"),
+    "The visualizer speaks HTTP to Grafana in its client only": ("visualizer/boards.py", "import requests"),
+    "influxdb_client is imported in its adapters only": ("monitor/points.py", "import influxdb_client"),
     "docker is imported in its adapter only": ("localcluster/kubelet.py", "import docker"),
     "localcluster: runtimes know the seam, not the cluster above it": (
         "localcluster/runtime/port.py",
