@@ -51,7 +51,8 @@ NEEDS: Mapping[str, frozenset[Access]] = {
     "controller": _all("get list watch patch", "jobs", "batch")
     | _all("get list watch", "pods")
     | _all("get", "pods", subresource="log")
-    | _NAMESPACE,
+    | _NAMESPACE
+    | {Access("list", "nodes", namespaced=False), Access("list", "pods", namespaced=False)},
     "monitor": _all("get list watch", "jobs", "batch") | _all("get list watch", "pods") | _NAMESPACE,
 }
 """By service; the visualizer never speaks to a cluster."""

@@ -19,8 +19,16 @@ from localcluster.errors import ApiError
 from localcluster.http_types import Request, Response
 from localcluster.job_controller import build_pod, job_spec, job_status, pod_view
 from localcluster.jobs import Backoff, BackoffSettings, CreatePod, reconcile
-from localcluster.launch import NotStartable, PodDirs, build_launch, volumes_of
+from localcluster.launch import NotStartable, build_start, pod_setup
 from localcluster.resources import NAMESPACES
+from localcluster.runtime.docker_config import (
+    ImageFacts,
+    container_body,
+    objection,
+    volume_archive,
+    volume_requests,
+)
+from localcluster.runtime.process_launch import PodDirs, build_launch
 from localcluster.scheduler import pod_request
 from localcluster.services import ServiceNetwork
 from localcluster.store import Store
@@ -301,11 +309,18 @@ def test_no_document_breaks_the_server(data: st.DataObject) -> None:
 
 
 def launch_or_say_why(pod: dict[str, Any]) -> None:
+    """What both runtimes make of whatever the API let in."""
     dirs = PodDirs(Path("/pods/u"))
     try:
-        volumes = volumes_of(pod, dirs, lambda *_: None, lambda *_: None)
+        setup = pod_setup(pod, "127.64.0.1", (), lambda *_: None, lambda *_: None)
         for container in pod["spec"]["containers"]:
-            build_launch(pod, container, "127.64.0.1", "127.0.0.1", dirs, volumes, {}, lambda *_: None, lambda *_: None)
+            nothing, log = (lambda *_: None), Path("/log")
+            request = build_start(pod, container, setup, 0, "127.0.0.1", nothing, nothing, log, 4096)
+            build_launch(request, dirs, {})
+            if objection(request, ImageFacts("i"), "jobs", (1, 41)) is None:
+                assert json.dumps(container_body(request, ImageFacts("i"), "jobs", {}))
+            volume_requests(setup)
+            assert volume_archive(setup)
     except NotStartable as error:
         assert error.message
 
