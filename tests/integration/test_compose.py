@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -153,6 +154,28 @@ def test_an_image_that_cannot_be_pulled_is_the_submissions_reason(stack: Compose
     assert "ErrImagePull" in reason or "ImagePullBackOff" in reason
     stack.inside("curl", "-sS", "-X", "PUT", f"{MANAGER}/submissions/{id}/terminate")
     assert wait(stack, id)["state"] == "terminated"
+    wait_for_no_pods(stack)
+
+
+def test_an_image_of_the_originals_contract_has_a_redis_of_its_own(stack: ComposeStack, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM asperathos/manager:dev\nCOPY worker.py /app/worker.py\nENTRYPOINT []\n")
+    shutil.copy(ROOT / "examples" / "original-contract" / "worker.py", tmp_path)
+    stack.docker("build", "-t", "original-worker:1", str(tmp_path))
+    document = {
+        "image": "original-worker:1",
+        "command": ["python3", "/app/worker.py"],
+        "queue": "dedicated",
+        "workload": ["alpha", "beta", "gamma"],
+        "deadline": "2m",
+    }
+    (tmp_path / "job.yaml").write_text(json.dumps(document))
+    began = time.time()
+    id = submit(stack, tmp_path / "job.yaml")
+    status = wait(stack, id)
+    assert status["state"] == "completed", status
+    results = fetch(stack, f"/submissions/{id}/results")["results"]
+    assert sorted(one["result"] for one in results) == ["ALPHA", "BETA", "GAMMA"]
+    assert {pod["image"] for pod in pods_since(stack, began)} == {"original-worker:1", "redis:7-bookworm"}
     wait_for_no_pods(stack)
 
 
