@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.docker_engine import CannotRun, EngineProcess
+from tests.support.influx_process import InfluxProcess
 from tests.support.redis_process import RedisProcess
 
 settings.register_profile(
@@ -47,6 +48,24 @@ def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnginePr
 def own_redis(tmp_path: Path) -> Iterator[RedisProcess]:
     """A Redis of this test's own: it may be killed, paused, restarted."""
     server = RedisProcess(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def influx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxProcess]:
+    """One private InfluxDB for the session; use an own database. Skips, loudly, where none is installed."""
+    server = InfluxProcess(tmp_path_factory.mktemp("influx"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_influx(tmp_path: Path) -> Iterator[InfluxProcess]:
+    """An InfluxDB of this test's own: it may be killed and restarted."""
+    server = InfluxProcess(tmp_path)
     server.start()
     yield server
     server.stop()

@@ -171,7 +171,7 @@ class Dashboard(Strict):
     """Which dashboard the visualizer makes."""
 
     enabled: Flag = Field(default=True, description="Whether one is made at all.")
-    plugin: Text = Field(default="builtin", description="Name of a visualizer.")
+    plugin: Text = Field(default="builtin", description="Name of a visualizer: builtin, grafana, or an installed one.")
     datasource: Text | None = Field(default=None, description="Where the dashboard reads its series.")
     theme: Literal["light", "dark"] | None = Field(default=None, description="light or dark; the reader's when absent.")
 
@@ -412,6 +412,8 @@ class Submission(BaseModel):
     cluster: str = ""
     """The cluster it was accepted for, whichever is active later; empty for the default one."""
     form: Literal["native", "compatible"] = "native"
+    revision: int = 0
+    """How often the specification was changed since it was accepted."""
     state: State = State.CREATED
     intent: Intent = Intent.NONE
     reason: str = ""
