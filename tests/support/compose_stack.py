@@ -28,7 +28,8 @@ STAND_INS: Mapping[str, str] = {
     # A real InfluxDB 1.6 behind a double of what only 2.7 has.
     "influxdb:2.7": f"""FROM {BASE}
 COPY influxd influx_double.py /usr/local/bin/
-RUN echo "exec {_PROBE} http://127.0.0.1:8086/ping" > /usr/local/bin/influx && chmod 755 /usr/local/bin/*
+RUN (echo '#!/bin/sh'; echo "exec {_PROBE} http://127.0.0.1:8086/ping") > /usr/local/bin/influx
+RUN chmod 755 /usr/local/bin/*
 RUN mkdir /var/lib/influxdb2 /etc/influxdb2 && chown 1000:1000 /var/lib/influxdb2 /etc/influxdb2
 VOLUME /var/lib/influxdb2 /etc/influxdb2
 ENTRYPOINT ["python3", "/usr/local/bin/influx_double.py"]
