@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test test-cluster test-e2e-cluster test-docker test-compose lint check lock clean venv venv-dev runner dashboards
 
 help:  ## what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: venv  ## finish real work by a deadline on this machine: no Docker, no root, nothing to install
 	@$(BIN)/python examples/stdlib-metrics/demo.py $(DEMO_FLAGS)

@@ -57,9 +57,10 @@ class Launcher:
         """Have a dedicated queue's Deployment, and what goes with that; returns the host where it will answer."""
         cluster = self.cluster(submission)
         owner = cluster.create_deployment(manifests.queue_deployment(submission, self._settings))
-        # Its pod waits for this.
+        host = cluster.create_service(manifests.queue_service(submission, self._settings, owner))
+        # Last: its pod waits for this, and on some clusters a pod has the names of the Services that it finds.
         cluster.create_secret(manifests.queue_secret(submission, self._settings, owner))
-        return cluster.create_service(manifests.queue_service(submission, self._settings, owner))
+        return host
 
     def start_job(self, submission: Submission) -> None:
         """Have the Job of the record's generation, and what its pods need; that goes with it, whoever deletes it."""

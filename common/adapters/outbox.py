@@ -91,14 +91,18 @@ class Outbox:
             return self._settled >= until
 
     def close(self, timeout: float) -> None:
-        """Send what waits, for ``timeout`` seconds at most, and end the thread."""
+        """Send what waits, for ``timeout`` seconds at most, and end the thread.
+
+        A store that was away is asked once more.
+        """
         self.flush(timeout)
         with self._changed:
             self._closed = True
-            left = len(self._waiting)
+            self._next_at = self._clock.monotonic()
             self._changed.notify_all()
-        if left:
-            log.warning("metrics_left_behind", lines=left)
+        self.deliver()
+        if self._waiting:
+            log.warning("metrics_left_behind", lines=len(self._waiting))
 
     def deliver(self) -> float | None:
         """One request if it is time for it; returns the seconds to the next, None when nothing waits."""

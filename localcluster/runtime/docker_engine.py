@@ -210,12 +210,12 @@ class DockerEngine:
         ]
         host = {"NetworkMode": "none", "Mounts": volumes}
         body = {"Image": image, "Entrypoint": ["/never-started"], "Labels": dict(labels), "HostConfig": host}
-        container = self.create(name, body)
         try:
+            container = self.create(name, body)
             with _errors():
                 self._client.put_archive(container, "/", archive)
         finally:
-            self.remove(container)
+            self.remove(name)
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         """Create a container; its id. One of that name, left by an attempt that was cut off, is removed."""

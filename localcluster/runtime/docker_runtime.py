@@ -182,6 +182,8 @@ class DockerRuntime:
             labels = docker_config.labels_for(self._state_id, request.pod, request.name)
             body = docker_config.container_body(request, image, self._network, labels)
             name = docker_config.container_name(request)
+            # Until the engine has told the id: should its answer get lost, what it made is found by its name.
+            run.container = name
             run.container = self._engine.create(name, body)
             run.stop_signal = image.stop_signal or "SIGTERM"
             run.output = self._engine.attach(run.container)

@@ -62,6 +62,7 @@ class FakeEngine:
         self.filled: list[bytes] = []
         self.is_away = False
         self.start_refusal = ""
+        self.loses_answers = False
         self._lock = threading.Lock()
         self._made = 0
 
@@ -117,6 +118,8 @@ class FakeEngine:
             self._made += 1
             id = f"id{self._made}"
             self.containers[id] = FakeContainer(name, body)
+        if self.loses_answers:
+            raise EngineAway("the answer got lost")
         return id
 
     def attach(self, container: str) -> Output:
@@ -152,7 +155,8 @@ class FakeEngine:
 
     def remove(self, container: str) -> None:
         self._answer()
-        found = self.containers.pop(container, None)
+        by_name = {each.name: id for id, each in self.containers.items()}
+        found = self.containers.pop(by_name.get(container, container), None)
         if found is not None:
             self.end(found, found.code if not found.running else 137)
 

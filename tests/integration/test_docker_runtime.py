@@ -117,6 +117,18 @@ def test_volumes_can_be_used_by_whoever_the_pod_runs_as(cluster: LocalClusterPro
     assert log[5:] == ["read-only", "65532", "65532 70000"]
 
 
+def test_a_part_of_a_volume(cluster: LocalClusterProcess, engine: EngineProcess, eventually: Eventually) -> None:
+    """Engines from 26 on mount it; older ones cannot, and the pod says so."""
+    mounts = [{"name": "v", "mountPath": "/whole"}, {"name": "v", "mountPath": "/part", "subPath": "a/b"}]
+    container = shell("echo x > /part/y; cat /whole/a/b/y", volumeMounts=mounts)
+    volumes = [{"name": "v", "emptyDir": {}}]
+    if int(engine.docker("version", "--format", "{{.Server.Version}}").stdout.split(".")[0]) >= 26:
+        assert run(cluster, eventually, "part", container, volumes=volumes) == "x\n"
+        return
+    cluster.call("POST", PODS, pod_object("part", container, volumes=volumes))
+    eventually(lambda: "version 26" in str((state(cluster, "part").get("waiting") or {}).get("message")))
+
+
 def test_a_pod_has_its_address_and_its_names(
     cluster: LocalClusterProcess, engine: EngineProcess, eventually: Eventually
 ) -> None:
@@ -130,10 +142,18 @@ def test_a_pod_has_its_address_and_its_names(
     addresses = {cluster.pod(name)["status"]["podIP"] for name in ("one", "two")}
     assert len(addresses) == 2 and all(address.startswith("172.30.") for address in addresses)
     assert not any(address.startswith("172.30.64.") for address in addresses), "those are the engine's to hand out"
+    ports = [{"port": 6379}]
+    service = {"metadata": {"name": "both"}, "spec": {"selector": {"app": "late"}, "ports": ports}}
+    assert cluster.call("POST", f"{CORE}/services", service)["spec"]["clusterIP"] == "None"
+    late = pod_object("late", python_container(serve, env=ip))
+    late["metadata"]["labels"] = {"app": "late"}
+    cluster.call("POST", PODS, late)
+    eventually(lambda: cluster.pod("late")["status"]["phase"] == "Running")
+    eventually(lambda: cluster.text(f"{PODS}/late/log") == "up\n")
     ask = "import socket, sys\nfor name in sys.argv[1:]: socket.create_connection((name, 6379), 5); print('reached')"
-    names = ["one", cluster.pod("two")["status"]["podIP"]]
-    assert run(cluster, eventually, "asks", python_container(ask, args=names)) == "reached\nreached\n"
-    for name in ("one", "two"):
+    names = ["one", cluster.pod("two")["status"]["podIP"], "both.default.svc"]
+    assert run(cluster, eventually, "asks", python_container(ask, args=names)) == "reached\n" * 3
+    for name in ("one", "two", "late"):
         eventually(lambda name=name: cluster.pod(name)["status"]["phase"] == "Succeeded")
 
 

@@ -11,15 +11,21 @@ from pathlib import Path
 
 import pytest
 import requests
+from asperathos_worker.queue.records import NewItem, QueueConfig
+from asperathos_worker.queue.redis_queue import RedisQueue
 
 from common.adapters.influx_server import InfluxServer, InfluxSettings, literal
 from common.adapters.outbox import OutboxLimits
 from common.domain.errors import BadRequest, Unavailable
 from common.domain.events import Event
 from common.domain.metrics import EVENT, JOB_PROGRESS, QUEUE, Point
+from common.domain.queues import QueueAddress
+from common.http.contracts import MonitoringInfo, MonitoringRequest
 from tests.support.influx import CountingMeter, influx_metrics
 from tests.support.influx_double import ORG, TOKEN, InfluxDouble
 from tests.support.influx_process import InfluxProcess, find_server
+from tests.support.redis_process import RedisProcess
+from tests.support.service_process import ServiceProcess
 
 DAY = 86400
 NOW = 1_700_000_000.0
@@ -112,6 +118,40 @@ def test_there_is_a_request_a_second_at_most_however_much_is_written(own_influx:
         f"{own_influx.url}/query", params={"db": "asperathos", "q": 'SELECT COUNT("ready") FROM "queue"'}, timeout=10
     ).json()
     assert found["results"][0]["series"][0]["values"][0][1] == 15_000
+
+
+def test_a_service_that_ends_writes_what_it_has_measured(
+    own_influx: InfluxProcess,
+    redis_server: RedisProcess,
+    free_port: int,
+    tmp_path: Path,
+    eventually: Callable[..., None],
+) -> None:
+    id = f"kj-{uuid.uuid4().hex[:7]}"
+    settings = {"redis_url": redis_server.url, "influx_url": own_influx.url, "influx_timeout": "1"}
+    monitor = ServiceProcess("monitor", free_port, tmp_path / "monitor.log", **settings)
+    monitor.start()
+    own_influx.kill()
+    with redis_server.client() as client:
+        queue = RedisQueue(client, id)
+        queue.open(QueueConfig(lease=30.0))
+        queue.put([NewItem("payload", "1")])
+
+    info = MonitoringInfo(
+        queue=QueueAddress(submission=id), namespace="default", created_at=time.time(), name="tides", law="pid"
+    )
+    body = MonitoringRequest(collect_period=0.2, plugin_info=info)
+    try:
+        posted = requests.post(f"{monitor.url}/monitoring/{id}", json=body.model_dump(mode="json"), timeout=5)
+        assert posted.status_code == 202
+        eventually(lambda: "metrics_delayed" in monitor.log.read_text(), within=20)
+        own_influx.start()
+    finally:
+        monitor.stop()
+    server = InfluxServer(InfluxSettings(own_influx.url))
+    tags = ", ".join(f'"{name}"' for name in ("name", "kind", "law", "namespace", "job"))
+    (series,) = server.query(f'SELECT "ready", {tags} FROM "queue" WHERE "submission" = {literal(id)}')
+    assert series.rows[0][1:] == [1, "tides", "batch", "pid", "default", id]
 
 
 def test_a_bucket_is_made_with_the_first_write_on_the_double(double: InfluxDouble, name: str) -> None:

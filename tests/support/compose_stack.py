@@ -19,9 +19,31 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.docker_engine import BASE, CACHE, ROOT, CannotRun, EngineProcess, docker_client
+from tests.support.influx_process import UNPACKED
 
+SUPPORT = Path(__file__).parent
+_PROBE = "python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=2).read().decode())'"
 STAND_INS: Mapping[str, str] = {
     "redis:7-bookworm": f"FROM {BASE}\nRUN mkdir /data && chown 999:999 /data\nVOLUME /data\n",
+    # A real InfluxDB 1.6 behind a double of what only 2.7 has.
+    "influxdb:2.7": f"""FROM {BASE}
+COPY influxd influx_double.py /usr/local/bin/
+RUN (echo '#!/bin/sh'; echo "exec {_PROBE} http://127.0.0.1:8086/ping") > /usr/local/bin/influx
+RUN chmod 755 /usr/local/bin/*
+RUN mkdir /var/lib/influxdb2 /etc/influxdb2 && chown 1000:1000 /var/lib/influxdb2 /etc/influxdb2
+VOLUME /var/lib/influxdb2 /etc/influxdb2
+ENTRYPOINT ["python3", "/usr/local/bin/influx_double.py"]
+""",
+    # A double of Grafana, that reads the provisioning files.
+    "grafana/grafana-oss:11.6.0": f"""FROM {BASE}
+COPY wheels /wheels
+RUN python3 -m venv /opt/double && /opt/double/bin/pip install --no-index --find-links /wheels pyyaml
+COPY grafana_double.py /usr/local/bin/
+RUN echo 'for address; do :; done; exec {_PROBE.replace("'", '"')} "$address"' > /usr/local/bin/wget
+RUN chmod 755 /usr/local/bin/* && mkdir /var/lib/grafana && chown 472:472 /var/lib/grafana
+VOLUME /var/lib/grafana
+ENTRYPOINT ["/opt/double/bin/python", "/usr/local/bin/grafana_double.py"]
+""",
 }
 """Images that compose would pull: name to the Dockerfile of what stands in for it."""
 
@@ -37,9 +59,10 @@ class ComposeStack:
     def start(self) -> None:
         """An engine that answers, with the images and the project. Raises CannotRun."""
         self.engine.start()
-        for name, dockerfile in STAND_INS.items():
-            self.docker("build", "-t", name, "-", input=dockerfile)
         self._make_project()
+        context = self._make_context()
+        for name, dockerfile in STAND_INS.items():
+            self.docker("build", "-t", name, "-f", "-", str(context), input=dockerfile)
 
     def stop(self) -> None:
         """End the engine; its containers end with it."""
@@ -72,6 +95,19 @@ class ComposeStack:
                 raise AssertionError(f"{service} is not healthy: {self.compose('logs', service).stdout[-3000:]}")
             time.sleep(0.5)
 
+    def _make_context(self) -> Path:
+        """What the stand-ins are made of."""
+        influxd = shutil.which("influxd") or shutil.which("influxd", path=str(UNPACKED))
+        if influxd is None:
+            raise CannotRun("influxd is needed, in front of which InfluxDB 2.7 is played: see .ci/run")
+        context = self.project.parent / "stand-ins"
+        (context / "wheels").mkdir(parents=True)
+        for path in (Path(influxd), SUPPORT / "influx_double.py", SUPPORT / "grafana_double.py"):
+            shutil.copy2(path, context)
+        for wheel in (self.project / "wheels").glob("[Pp]y[Yy][Aa][Mm][Ll]-*"):
+            shutil.copy2(wheel, context / "wheels")
+        return context
+
     def _make_project(self) -> None:
         """What is in git or would be, the wheels, and an .env."""
         listed = self.engine.run(["git", "ls-files", "-co", "--exclude-standard"], True, cwd=ROOT).stdout.splitlines()
@@ -85,6 +121,9 @@ class ComposeStack:
         values: Mapping[str, str] = {
             "REDIS_PASSWORD": "of-a-test",
             "ASPERATHOS_SERVICE_TOKEN": "of-a-test-too",
+            "INFLUXDB_TOKEN": "of-a-test-for-series",
+            "INFLUXDB_PASSWORD": "of-a-test-for-nobody",
+            "GRAFANA_PASSWORD": "of-a-test-for-dashboards",
             "DOCKER_GID": str(Path(socket).stat().st_gid),
             "DOCKER_SOCKET": socket,
         }

@@ -2,17 +2,23 @@
 
 Grafana's own server cannot be had from the registries the tests use; this plays, after Grafana's documentation, what we
 use of it. Dashboards are checked against Grafana's own types.
+
+As a program (with PyYAML only) it stands in for Grafana's image: it reads the provisioning files as Grafana does, and
+passes queries on to the data source that they name.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import threading
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
-
-from tests.support.grafana_schema import faults
 
 TOKEN, USER, PASSWORD = "glsa_of_a_test", "admin", "of-a-test"
 
@@ -22,9 +28,10 @@ class GrafanaDouble(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int = 0, version: str = "11.6.0") -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, port: int = 0, version: str = "11.6.0", host: str = "127.0.0.1") -> None:
+        super().__init__((host, port), _Handler)
         self.version = version
+        self.user, self.password = USER, PASSWORD
         self.may_edit = True
         self.failing = 0
         self.folders: dict[str, str] = {}
@@ -71,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _any
 
     def _is_known(self) -> bool:
-        basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        basic = base64.b64encode(f"{self.server.user}:{self.server.password}".encode()).decode()
         return self.headers.get("Authorization") in (f"Bearer {TOKEN}", f"Basic {basic}")
 
     def _routed(self, body: Any) -> None:
@@ -98,6 +105,11 @@ class _Handler(BaseHTTPRequestHandler):
                     uid,
                     {"dashboard": grafana.dashboards.get(uid), "meta": meta},
                 )
+            case "GET", _ if self.path == "/api/search?type=dash-db":
+                listed = [{"uid": uid, "title": one["title"]} for uid, one in grafana.dashboards.items()]
+                self._answer(200, listed)
+            case "GET", _ if self.path.startswith("/api/datasources/proxy/uid/"):
+                self._pass_on(*self.path.removeprefix("/api/datasources/proxy/uid/").split("/", 1))
             case "POST", "dashboards":
                 self._store_dashboard(body)
             case _:
@@ -114,7 +126,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.datasources[body["uid"]] = body
             self._answer(200, {"datasource": body, "message": "Datasource added"})
 
+    def _pass_on(self, uid: str, path: str) -> None:
+        """A query to the data source, with the credentials that Grafana keeps."""
+        source = self.server.datasources[uid]
+        header = {source["jsonData"]["httpHeaderName1"]: source["secureJsonData"]["httpHeaderValue1"]}
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(f"{source['url']}/{path}", headers=header), timeout=5
+            ) as answer:
+                self._answer(answer.status, json.load(answer))
+        except urllib.error.HTTPError as error:
+            self._answer(error.code, {"message": error.read().decode()})
+
     def _store_dashboard(self, body: dict[str, Any]) -> None:
+        # Not imported above: where this stands in for an image there is no jsonschema, and all dashboards are files.
+        from tests.support.grafana_schema import faults
+
         assert set(body) == {"dashboard", "folderUid", "overwrite", "message"}
         dashboard, grafana = body["dashboard"], self.server
         wrong = faults(dashboard)
@@ -138,3 +165,33 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def provision(grafana: GrafanaDouble, directory: Path) -> None:
+    """Read the provisioning files: variables of the environment are filled in, in YAML only."""
+    import yaml
+
+    for path in (directory / "datasources").glob("*.yaml"):
+        for source in yaml.safe_load(os.path.expandvars(path.read_text()))["datasources"]:
+            grafana.datasources[source["uid"]] = source
+    for path in (directory / "dashboards").glob("*.yaml"):
+        for provider in yaml.safe_load(os.path.expandvars(path.read_text()))["providers"]:
+            grafana.folders[provider["folderUid"]] = provider["folder"]
+            for file in Path(provider["options"]["path"]).glob("*.json"):
+                dashboard = json.loads(file.read_text())
+                grafana.dashboards[dashboard["uid"]] = dashboard
+    grafana.provisioned = {*grafana.datasources, *grafana.dashboards}
+
+
+def main() -> None:
+    """Be a Grafana that was started with provisioning files."""
+    grafana = GrafanaDouble(3000, host="0.0.0.0")
+    grafana.user, grafana.password = os.environ["GF_SECURITY_ADMIN_USER"], os.environ["GF_SECURITY_ADMIN_PASSWORD"]
+    provision(grafana, Path("/etc/grafana/provisioning"))
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    ended.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,20 +3,27 @@
 Tokens, organizations, buckets with retention, DBRP mappings, ``/api/v2/write``, ``/api/v2/delete`` and InfluxDB 3's
 ``/api/v3/configure/database`` are played here after their documentation; points and InfluxQL go to the real server
 behind it. Anything unexpected is answered as the real one would, and noted in ``strays``.
+
+As a program (standard library only) it stands in for the image influxdb:2.7: it starts the real server, and sets itself
+up from the environment as that image does.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import signal
+import subprocess
 import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-
-import requests
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 TOKEN = "of-a-test"
 ORG = {"id": "00000000000000aa", "name": "house"}
@@ -28,10 +35,13 @@ class InfluxDouble(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, version: str, backend: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self, version: str, backend: str, token: str = TOKEN, address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
+        super().__init__(address, _Handler)
         self.version = version
         self.backend = backend
+        self.token = token
         self.buckets: dict[str, dict[str, Any]] = {}
         self.mappings: list[dict[str, Any]] = []
         self.has_virtual_mappings = True
@@ -53,8 +63,18 @@ class InfluxDouble(ThreadingHTTPServer):
             "name": name,
             "retentionRules": rules,
         }
-        requests.post(f"{self.backend}/query", data={"q": f'CREATE DATABASE "{name}"'}, timeout=5).raise_for_status()
+        self.pass_on("/query", {}, urlencode({"q": f'CREATE DATABASE "{name}"'}).encode())
         return self.buckets[name]
+
+    def pass_on(self, path: str, query: Mapping[str, str], body: bytes | None = None) -> tuple[int, Any]:
+        """Ask the real server: its status and JSON."""
+        request = urllib.request.Request(f"{self.backend}{path}?{urlencode(query)}", data=body)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                content = answer.read()
+                return answer.status, json.loads(content) if content else None
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
 
     def stop(self) -> None:
         self.shutdown()
@@ -74,19 +94,24 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        if self.server.version.startswith("2") and split.path == "/ping":
+        if self.server.version.startswith("2") and split.path in ("/ping", "/health"):
             self._answer(204, None)
-        elif self.headers.get("Authorization") not in (f"Token {TOKEN}", f"Bearer {TOKEN}"):
+        elif self.headers.get("Authorization") not in (f"Token {self.server.token}", f"Bearer {self.server.token}"):
             self._answer(401, {"code": "unauthorized", "message": "unauthorized access"})
         else:
             self._routed(split.path, query, body)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 
+    @property
+    def _org(self) -> dict[str, str]:
+        return self.server.orgs[0]
+
     def _routed(self, path: str, query: Mapping[str, str], body: bytes) -> None:
         is_3 = self.server.version.startswith("3")
         routes = {
             ("GET", "/query"): self._query,
+            ("POST", "/query"): self._query,
             ("POST", "/api/v2/write"): self._write,
             **(
                 {("GET", "/ping"): self._ping_3, ("POST", "/api/v3/configure/database"): self._configure}
@@ -129,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.may_make_buckets:
             self._answer(403, {"code": "forbidden", "message": "insufficient permissions for write"})
             return
-        if asked["orgID"] != ORG["id"] or asked["name"] in self.server.buckets:
+        if asked["orgID"] != self._org["id"] or asked["name"] in self.server.buckets:
             self._answer(422, {"code": "conflict", "message": "bucket exists, or no such organization"})
             return
         seconds = sum(rule["everySeconds"] for rule in asked["retentionRules"])
@@ -147,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create_mapping(self, query: Mapping[str, str], body: bytes) -> None:
         asked = json.loads(body)
-        assert asked["orgID"] == ORG["id"] and asked["default"] is True
+        assert asked["orgID"] == self._org["id"] and asked["default"] is True
         assert asked["bucketID"] in {bucket["id"] for bucket in self.server.buckets.values()}
         made = _mapping("00000000000000ff", asked["bucketID"], asked["database"], virtual=False)
         self.server.mappings.append(made)
@@ -156,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _write(self, query: Mapping[str, str], body: bytes) -> None:
         is_3 = self.server.version.startswith("3")
         assert query["precision"] == "ns" and self.headers.get("Content-Encoding") == "gzip"
-        if query["bucket"] not in self.server.buckets or (not is_3 and query["org"] != ORG["name"]):
+        if query["bucket"] not in self.server.buckets or (not is_3 and query["org"] != self._org["name"]):
             self._answer(404, {"code": "not found", "message": f'bucket "{query["bucket"]}" not found'})
             return
         wrong = [line for line in body.decode().splitlines() if not _LINE.fullmatch(line)]
@@ -164,17 +189,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, {"code": "invalid", "message": f"unable to parse {wrong[0]!r}"})
             return
         self.server.writes += 1
-        passed = requests.post(
-            f"{self.server.backend}/write", params={"db": query["bucket"], "precision": "ns"}, data=body, timeout=5
-        )
-        self._answer(passed.status_code, None if passed.status_code == 204 else passed.json())
+        self._answer(*self.server.pass_on("/write", {"db": query["bucket"], "precision": "ns"}, body))
 
     def _query(self, query: Mapping[str, str], body: bytes) -> None:
         if not self._is_mapped(query["db"]):
             self._answer(404, {"code": "not found", "message": "dbrp mapping not found"})
             return
-        passed = requests.get(f"{self.server.backend}/query", params=query, timeout=5)
-        self._answer(passed.status_code, passed.json())
+        self._answer(*self.server.pass_on("/query", query, body or None))
 
     def _is_mapped(self, database: str) -> bool:
         virtual = self.server.has_virtual_mappings and database in self.server.buckets
@@ -183,12 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _delete(self, query: Mapping[str, str], body: bytes) -> None:
         asked = json.loads(body)
         found = re.fullmatch(r'submission="([^"]+)"', asked["predicate"])
-        assert found is not None and query["org"] == ORG["name"] and asked["start"] < asked["stop"]
+        assert found is not None and query["org"] == self._org["name"] and asked["start"] < asked["stop"]
         statement = f"DROP SERIES WHERE \"submission\" = '{found[1]}'"
-        requests.post(
-            f"{self.server.backend}/query", params={"db": query["bucket"]}, data={"q": statement}, timeout=5
-        ).raise_for_status()
-        self._answer(204, None)
+        status, _ = self.server.pass_on("/query", {"db": query["bucket"]}, urlencode({"q": statement}).encode())
+        self._answer(204 if status == 200 else status, None)
 
     def _answer(self, status: int, content: Any) -> None:
         body = b"" if content is None else json.dumps(content).encode()
@@ -213,3 +232,29 @@ def _mapping(id: str, bucket: str, database: str, virtual: bool) -> dict[str, An
         "default": True,
         "virtual": virtual,
     }
+
+
+def main() -> None:
+    """Be an influxdb:2.7 with a real InfluxDB 1.6 behind it."""
+    given = {name: os.environ[f"DOCKER_INFLUXDB_INIT_{name}"] for name in ("ADMIN_TOKEN", "ORG", "BUCKET", "RETENTION")}
+    places = {"META_DIR": "meta", "DATA_DIR": "data", "DATA_WAL_DIR": "wal"}
+    environment = {f"INFLUXDB_{name}": f"/var/lib/influxdb2/{place}" for name, place in places.items()}
+    environment |= {"INFLUXDB_HTTP_BIND_ADDRESS": "127.0.0.1:8087", "INFLUXDB_BIND_ADDRESS": "127.0.0.1:0"}
+    server = subprocess.Popen(["influxd", "run"], env={**os.environ, **environment})
+    double = InfluxDouble("2.7.11", "http://127.0.0.1:8087", given["ADMIN_TOKEN"], ("0.0.0.0", 8086))
+    double.orgs = [{**ORG, "name": given["ORG"]}]
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    while not ended.wait(0.2):
+        try:
+            double.make_bucket(given["BUCKET"], int(given["RETENTION"].removesuffix("d")) * 86400)
+            break
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    ended.wait()
+    server.terminate()
+    server.wait(15)
+
+
+if __name__ == "__main__":
+    main()

@@ -187,6 +187,13 @@ def test_an_engine_that_is_away_at_the_start_is_tried_again_by_the_kubelet(
     assert (waits.reason, waits.message) == ("CreateContainerError", "the Docker engine does not answer")
 
 
+def test_a_container_whose_creation_was_not_answered_is_removed(stage: Stage, eventually: Eventually) -> None:
+    stage.engine.loses_answers = True
+    stage.start()
+    eventually(lambda: stage.has(NotStarted))
+    assert not stage.engine.containers
+
+
 def test_a_container_outlives_an_engine_that_goes_and_comes_back(stage: Stage, eventually: Eventually) -> None:
     stage.start()
     container = running(stage, eventually)

@@ -118,6 +118,16 @@ def test_the_thread_delivers_and_closing_waits_for_it() -> None:
     bench.outbox.close(1.0)
 
 
+def test_at_the_end_a_store_that_was_away_is_asked_once_more() -> None:
+    bench = Bench(batch=2)
+    bench.put(1, 2, 3)
+    bench.store.problem = Unavailable("away")
+    bench.outbox.deliver()
+    bench.store.problem = None
+    bench.outbox.close(60.0)
+    assert bench.store.lines == ["1", "2"]
+
+
 @given(
     st.lists(
         st.one_of(
