@@ -7,7 +7,7 @@ RUNNER_SOURCES := $(wildcard worker/asperathos_worker/*.py worker/asperathos_wor
     worker/asperathos_worker/queue/lua/*.lua)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-cluster test-docker test-compose lint check lock clean venv venv-dev runner dashboards
+.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-compose lint check lock clean venv venv-dev runner dashboards
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ test-cluster: venv-dev  ## the cluster contract on localcluster and on TEST_KUBE
 test-docker: venv-dev  ## the local cluster with containers on a Docker engine of its own: root, dockerd, mmdebstrap
 	@ASPERATHOS_TEST_DOCKER=1 $(BIN)/python -m pytest -q tests/integration/test_docker_runtime.py \
 	    tests/contracts/test_cluster.py tests/integration/test_localcluster.py -k "docker or containers" $(PYTEST_FLAGS)
+
+test-e2e-cluster: venv-dev  ## the whole suite with real pods on TEST_KUBECONFIG's cluster, in a namespace of its own
+	@$(BIN)/python -m pytest tests/e2e/test_real_cluster.py $(PYTEST_FLAGS)
 
 test-compose: venv-dev  ## docker-compose.yml on a Docker engine of its own: root, dockerd, compose v2, mmdebstrap; minutes
 	@ASPERATHOS_TEST_COMPOSE=1 $(BIN)/python -m pytest -q tests/integration/test_compose.py $(PYTEST_FLAGS)

@@ -47,6 +47,27 @@ class ManagerClient:
         answer: dict[str, Any] = self._json("POST", "/submissions", data=document, headers={"Content-Type": media_type})
         return answer
 
+    def plan(self, document: bytes, media_type: str) -> dict[str, Any]:
+        """What would become of a submission: nothing is created."""
+        parameters = {"dry_run": "true"}
+        headers = {"Content-Type": media_type}
+        answer: dict[str, Any] = self._json("POST", "/submissions", params=parameters, data=document, headers=headers)
+        return answer
+
+    def change(self, id: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Change a running submission; what differs now."""
+        answer: dict[str, Any] = self._json("PATCH", f"/submissions/{id}", json=patch)
+        return answer
+
+    def histories(self) -> dict[str, dict[str, Any]]:
+        """What submissions of each name and image taught."""
+        answer: dict[str, dict[str, Any]] = self._json("GET", "/history")
+        return answer
+
+    def forget_history(self, key: str | None = None) -> None:
+        """Forget one, or all."""
+        self._call("DELETE", f"/history/{quote(key, safe='')}" if key is not None else "/history")
+
     def submissions(self, state: str | None = None) -> dict[str, dict[str, Any]]:
         """Status objects by id."""
         answer: dict[str, dict[str, Any]] = self._json("GET", "/submissions", params={"state": state} if state else {})

@@ -10,6 +10,7 @@ from asperathos_worker.queue.api import ServiceQueue
 from pydantic import BaseModel
 
 from common.domain.access import Access
+from common.domain.capacity import Capacity
 from common.domain.cluster import ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.events import Event
 from common.domain.metrics import Measurement, Point
@@ -65,6 +66,23 @@ class Records(Protocol[M]):
 
     def all(self, ids: Sequence[str] | None = None) -> dict[str, M]:
         """Many records in one call (all of them when ``ids`` is None); missing ones are left out."""
+
+
+class Board(Protocol[M]):
+    """Entries by board and id that every process sees, and of which each replaces its own. For what is told anew all
+    the time: an entry has no version. Every method raises Unavailable when the store does not answer."""
+
+    def exchange(self, name: str, id: str, entry: M) -> dict[str, M]:
+        """Put the entry, and read all entries of that board (this one among them) in the same step."""
+
+    def put(self, name: str, id: str, entry: M) -> None:
+        """Put the entry."""
+
+    def entries(self, name: str) -> dict[str, M]:
+        """All entries of that board."""
+
+    def drop(self, name: str, id: str) -> None:
+        """Remove the entry. Idempotent."""
 
 
 class Journal(Protocol):
@@ -199,12 +217,11 @@ class Cluster(Protocol):
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         """Make the Job the only owner of the secret, so that it goes with it. False when one of them is gone."""
 
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        """The same for a config map."""
+
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
-
-    def restart_job(self, namespace: str, name: str) -> JobView | None:
-        """Have the waiting indexes of a Job without pods start at once, by suspending and resuming it. A Job that has
-        pods or is suspended is left as it is; None when it is gone or has ended."""
 
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         """Delete everything labelled with the submission; returns how many objects. Idempotent."""
@@ -232,6 +249,10 @@ class Cluster(Protocol):
 
     def nodes(self) -> list[NodeView]:
         """The cluster's nodes."""
+
+    def offer(self) -> Capacity:
+        """What the ready nodes have for pods of submissions: what they offer less what other pods ask for. What is
+        there for one kind of node only (GPUs, memory) is added up over all: a sum, not a promise that a pod fits."""
 
     def version(self) -> str:
         """The server's version, to see whether it answers."""

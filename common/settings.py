@@ -16,12 +16,14 @@ class CommonSettings(BaseSettings):
     bind: str = Field(default="127.0.0.1", description="Address to listen on.")
     redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="The suite's Redis.")
     redis_timeout: float = Field(default=5.0, gt=0, description="Seconds until a Redis call fails.")
-    manager_url: str = Field(default="http://127.0.0.1:1500")
-    controller_url: str = Field(default="http://127.0.0.1:5000")
-    monitor_url: str = Field(default="http://127.0.0.1:5001")
-    visualizer_url: str = Field(default="http://127.0.0.1:5002")
+    manager_url: str = Field(default="http://127.0.0.1:1500", description="Where the manager answers.")
+    controller_url: str = Field(default="http://127.0.0.1:5000", description="Where the controller answers.")
+    monitor_url: str = Field(default="http://127.0.0.1:5001", description="Where the monitor answers.")
+    visualizer_url: str = Field(default="http://127.0.0.1:5002", description="Where the visualizer answers.")
     service_token: SecretStr = Field(default=SecretStr(""), description="Shared by the services; empty: not asked for.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged, and everything worse."
+    )
     log_json: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal.")
     threads: int = Field(default=32, ge=2, le=512, description="API threads a process.")
     loop_workers: int = Field(default=4, ge=1, le=64, description="Submissions a loop works on at once.")

@@ -9,7 +9,7 @@ from typing import Protocol
 from asperathos_worker.errors import BadTemplate
 from asperathos_worker.template import parse_template
 
-from common.domain.errors import BadRequest, Fault, NotFound, Unavailable, WorkloadError
+from common.domain.errors import BadRequest, Fault, InvalidSubmission, NotFound, Unavailable, WorkloadError
 from common.domain.parsing import nearest
 from common.domain.submission import ORIGINS, SubmissionSpec
 from common.http.client import ServiceClient
@@ -70,6 +70,16 @@ class Admission:
         refused = refusals(spec, self._permissions)
         faults = [*_template(spec), *law_faults, *self._plugin_names(spec), *refused, *self._workload(spec)]
         return Findings(tuple(faults), (*warnings, *remarks(spec, self._permissions)))
+
+    def check_law(self, spec: SubmissionSpec) -> None:
+        """Whether a running submission may have this law with these settings. Raises InvalidSubmission, and Unavailable
+        when nobody can tell: what runs is not put at risk."""
+        try:
+            self._laws.validate(LawRequest(law=spec.law, settings=spec.control.settings))
+        except BadRequest as error:
+            raise InvalidSubmission(error.faults or (Fault("control", error.message),)) from error
+        except NotFound as error:
+            raise Unavailable(f"the law and its settings could not be checked: {error.message}") from error
 
     def _law(self, spec: SubmissionSpec) -> tuple[Sequence[Fault], list[str]]:
         try:

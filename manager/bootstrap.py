@@ -34,6 +34,7 @@ from manager.book import Book
 from manager.clustercheck import ClusterCheck
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.following import FollowRules
+from manager.histories import HISTORY_RECORDS, Histories, PastRuns
 from manager.item_api import register_items
 from manager.item_desk import DeskRules, ItemDesk
 from manager.item_tokens import ItemTokens, shared_secret
@@ -44,6 +45,7 @@ from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
+from manager.outlook import Outlook, RestForeseer
 from manager.permissions import Permissions
 from manager.reach import ProbeSettings, ReachProbe, targets
 from manager.reports import Reports
@@ -96,18 +98,32 @@ def build(settings: Settings, roles: Roles) -> Service:
         claims=RedisClaims(foundation.redis),
         clock=foundation.clock,
     )
-    loop = _loop(foundation, settings, stores) if roles.loop else None
+    histories = Histories(
+        RedisRecords(foundation.redis, HISTORY_RECORDS, PastRuns),
+        stores.observations,
+        foundation.clock,
+        settings.history_keep,
+        settings.history_most,
+    )
+    loop = _loop(foundation, settings, stores, histories) if roles.loop else None
     app = foundation.app({"loop": loop.check} if loop is not None else None)
     if roles.api:
         token = settings.service_token.get_secret_value()
         controller = ServiceClient(settings.controller_url, token, timeout=_LOOP_TIMEOUT, retries=1)
         admission = Admission(settings, RestLaws(controller), permissions=_permissions(settings))
         clusters = _registry(foundation, settings, stores)
-        service = ManagerService(stores, admission, clusters, settings.idempotency_keep)
+        outlook = Outlook(
+            RestForeseer(controller),
+            histories,
+            lambda workload: open_items(workload, settings),
+            foundation.clock,
+            settings.admission,
+        )
+        service = ManagerService(stores, admission, clusters, outlook, settings.idempotency_keep)
         monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
         following = FollowRules(most=settings.log_followers, limit=settings.log_follow_limit)
         reports = Reports(stores, service, monitor, settings.namespace, following)
-        register(app, service, reports, clusters, settings.max_item, settings.cors_origin)
+        register(app, service, reports, clusters, histories, settings.max_item, settings.cors_origin)
         register_items(app, _item_desk(foundation, settings, service), _item_tokens(settings, stores))
         colleagues = {
             name: _ClusterColleague(ServiceClient(url, token, timeout=_CHECK_TIMEOUT, retries=0))
@@ -146,7 +162,7 @@ def _registry(foundation: Foundation, settings: Settings, stores: Stores) -> Clu
     )
 
 
-def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
+def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories: Histories) -> Loop:
     clock = foundation.clock
     if not settings.redis_acl:
         log.warning("workers_share_the_suites_access", setting="ASPERATHOS_REDIS_ACL")
@@ -167,7 +183,8 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores) -> Loop:
         queues=stores.queues,
         launcher=Launcher(stores.clusters, _manifest_settings(settings), _item_tokens(settings, stores).token),
         keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
-        announcer=Announcer(others, clock, settings.namespace),
+        histories=histories,
+        announcer=Announcer(others, clock, settings.namespace, histories),
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
         logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,

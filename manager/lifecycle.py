@@ -3,7 +3,7 @@
 The life of a submission, as a reader should know it before reading the code:
 
     created --Begin--> loading --(ProvideQueue)--> Load ... --Launch--> ongoing --Attend ... --Conclude--> terminal
-                                                                          |  Job ended with items left: Launch again
+                                                            |  Job ended with items left, or lost all pods: Launch again
     terminal --CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
 
 An intention of the user overrides this from anywhere before a terminal state: stop asks the workers to finish what
@@ -332,7 +332,7 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
         if failures >= rules.crash_pods:
             last = fallen[-1]
             return Conclude(State.ERROR, f"the container exits at once {ending(last)}", remove=True, culprit=last.name)
-    if job is None or job.deleting or job.ended:
+    if job is None or job.deleting or job.ended or (took_items and all_lost(job, pods)):
         return _replace(submission, facts, rules, job, took_items)
     return Attend(
         _joined(
@@ -349,7 +349,7 @@ def _replace(
     submission: Submission, facts: Facts, rules: LifecycleRules, job: JobView | None, took_items: bool
 ) -> Step:
     age = facts.now - (submission.generation_at or 0.0)
-    if age < rules.view_age and (job is None or job.ended):
+    if age < rules.view_age and (job is None or job.ended or not job.deleting):
         # Too young to be missed, and no Job is to follow another in a hurry.
         return Attend(submission.reason, min(rules.watch, rules.view_age - age))
     ended_well = job is not None and job.ended == "Complete"
@@ -363,6 +363,8 @@ def _replace(
         )
     if job is None or job.deleting:
         why = "the Job was deleted"
+    elif not job.ended:
+        why = "all pods of the Job were taken away"
     else:
         said = f" ({job.reason}: {job.message})" if job.reason and job.ended != "Complete" else ""
         why = f"the Job ended ({job.ended.lower()}) with items left{said}"
@@ -372,6 +374,15 @@ def _replace(
 def _watch(stats: QueueStats, rules: LifecycleRules) -> float:
     # Each worker holds a batch at the end of a pile; when nothing is left to hand out, the end may come any moment.
     return rules.watch_near_end if stats.closed and stats.ready == 0 else rules.watch
+
+
+def all_lost(job: JobView, pods: list[PodView]) -> bool:
+    """Whether a Job has no pod (left) because they were taken away, so that all of its indexes wait in their back-off.
+
+    Where a container crashed, the back-off is earned.
+    """
+    held = [pod for pod in pods if pod.running or pod.pending or pod.tracked]
+    return job.requested > 0 and bool(held) and all(pod.lost for pod in held)
 
 
 def crashed(pod: PodView) -> bool:

@@ -25,6 +25,7 @@ from manager.announcing import Announcer
 from manager.archiving import Archive, archive_page
 from manager.book import Book
 from manager.finishing import counts_of, last_error, last_settled_at, summarize
+from manager.histories import Histories
 from manager.keyring import Keyring
 from manager.launching import Launcher, is_hopeless
 from manager.lifecycle import (
@@ -78,6 +79,7 @@ class Tools:
     queues: Queues
     launcher: Launcher
     keyring: Keyring
+    histories: Histories
     announcer: Announcer
     loader: Loader
     logs: LogKeeper
@@ -419,6 +421,7 @@ class ManagerLoop:
             tools.announcer.scaling(submission.id) if submission.generation else None,
         )
         tools.book.change(situation.current, state=step.state, reason=reason, finished_at=finished_at, summary=summary)
+        tools.histories.learn(submission.id, submission.spec)
         if submission.spec.dashboard and submission.generation:
             tools.announcer.end_dashboard(submission.id)
         self._drop(submission.id)

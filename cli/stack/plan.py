@@ -42,6 +42,8 @@ class Layout:
     service_token: str
     cluster_key: str
     log_level: str = "info"
+    capacity: int | None = None
+    """Most replicas of all submissions together, None for what the local cluster offers."""
 
     def url(self, part: str) -> str:
         """The REST address of a service."""
@@ -107,6 +109,7 @@ def _service(layout: Layout, name: str) -> Part:
         "ASPERATHOS_ALLOW_LOCAL_FILES": "true",
         "ASPERATHOS_QUEUE_COMMAND": f'["{layout.redis_server}"]',
         **{f"ASPERATHOS_{other.upper()}_URL": layout.url(other) for other in SERVICES},
+        **({} if layout.capacity is None else {"ASPERATHOS_CAPACITY": f'{{"*": {layout.capacity}}}'}),
     }
     argv = (layout.python, "-m", name, "--port", str(port))
     return Part(name, argv, port, f"{layout.url(name)}/readyz", environment)

@@ -412,6 +412,8 @@ class Submission(BaseModel):
     cluster: str = ""
     """The cluster it was accepted for, whichever is active later; empty for the default one."""
     form: Literal["native", "compatible"] = "native"
+    revision: int = 0
+    """How often the specification was changed since it was accepted."""
     state: State = State.CREATED
     intent: Intent = Intent.NONE
     reason: str = ""

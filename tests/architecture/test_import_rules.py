@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("manager", "controller", "monitor", "visualizer", "common", "cli", "localcluster")
+PACKAGES = ("manager", "controller", "monitor", "visualizer", "common", "cli", "localcluster", "simulator")
 VIOLATIONS = {
     "Services, cli and localcluster never import each other": ("monitor/measure.py", "import controller.guard"),
     "common: bootstrap > http > loop and adapters > ports > domain": ("common/domain/units.py", "import common.ports"),
-    "common and the worker import no service, cli or localcluster": ("common/clock.py", "import cli.home"),
+    "common and the worker import no service, cli, localcluster or simulator": ("common/clock.py", "import cli.home"),
     "The worker needs redis only": ("asperathos_worker/clock.py", "import yaml"),
     "The domain is pure": ("common/domain/states.py", "import time"),
     "redis is imported in its adapters only": ("manager/lifecycle.py", "import redis"),
@@ -29,6 +29,8 @@ VIOLATIONS = {
         "import localcluster.store",
     ),
     "services: main > bootstrap > api and loop > service": ("visualizer/service.py", "import visualizer.api"),
+    "Nothing imports the simulator": ("controller/guard.py", "import simulator.room"),
+    "The simulator uses the pure middle of the services only": ("simulator/room.py", "import monitor.loop"),
     "Only bootstraps build adapters": ("controller/service.py", "import common.adapters.redis_client"),
 }
 

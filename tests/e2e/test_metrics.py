@@ -35,7 +35,7 @@ def grafana() -> Iterator[GrafanaDouble]:
 def measured(tmp_path: Path, own_influx: InfluxProcess, grafana: GrafanaDouble) -> Iterator[StackProcess]:
     running = StackProcess(
         tmp_path / "home",
-        {
+        environment={
             "ASPERATHOS_INFLUX_URL": own_influx.url,
             "ASPERATHOS_GRAFANA_URL": grafana.url,
             "ASPERATHOS_GRAFANA_PUBLIC_URL": PUBLIC,

@@ -14,13 +14,14 @@ from pydantic import BaseModel
 from common.domain.cluster import QUEUE_ROLE, ROLE_LABEL
 from common.domain.errors import AsperathosError, NotFound, Unavailable
 from common.domain.events import EVENTS, Event
-from common.domain.progress import Counts
+from common.domain.progress import Counts, Observation
 from common.domain.queues import QueueAddress
 from common.domain.states import Intent
 from common.domain.submission import Submission, SubmissionSpec, Workload
 from common.http.contracts import MonitoringReport, ScalingView, VisualizingView
 from manager.announcing import Announcer, Others
 from manager.book import Book
+from manager.histories import Histories, PastRuns
 from manager.keyring import Keyring
 from manager.launching import Launcher
 from manager.loading import Loader
@@ -118,6 +119,9 @@ class Stage:
         self.monitor = FakeRemote({"MonitoringReport": REPORT, "MonitoringView": REPORT})
         self.controller = FakeRemote({"ScalingView": SCALING})
         self.visualizer = FakeRemote({"VisualizingView": VisualizingView(url="http://see/it")})
+        self.observations: MemoryRecords[Observation] = MemoryRecords(clock=self.clock)
+        self.past: MemoryRecords[PastRuns] = MemoryRecords(clock=self.clock)
+        self.histories = Histories(self.past, self.observations, self.clock, keep=90 * 86400.0, most=3)
         self.opened = 0
         self.open_items: Callable[[Workload | None], Iterator[str]] = self._inline
         self.rules = rules or LoopRules()
@@ -137,7 +141,8 @@ class Stage:
                 queues=self.queues,
                 launcher=Launcher(self.clusters, self.manifests, lambda id: f"token of {id}"),
                 keyring=Keyring(self.access if self.access_offered else None),
-                announcer=Announcer(others, self.clock, "default"),
+                histories=self.histories,
+                announcer=Announcer(others, self.clock, "default", self.histories),
                 loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),
                 logs=LogKeeper(self.clusters, self.texts),
                 texts=self.texts,

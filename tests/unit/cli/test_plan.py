@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,10 @@ def test_who_listens_on_another_loopback_address_holds_no_port_of_ours() -> None
         ours.bind(("127.0.0.1", port))
         ours.listen()
         assert holder_of(port).pid == os.getpid()
+
+
+def test_a_capacity_reaches_the_services() -> None:
+    assert all("ASPERATHOS_CAPACITY" not in part.environment for part in parts(LAYOUT))
+    told = {part.name: part.environment.get("ASPERATHOS_CAPACITY") for part in parts(replace(LAYOUT, capacity=7))}
+    assert told["controller"] == '{"*": 7}'
+    assert told["redis"] is None

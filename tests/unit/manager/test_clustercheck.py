@@ -34,7 +34,7 @@ def test_a_cluster_that_has_everything(service: str) -> None:
     assert report.ok and missing(report) == {}
     names = {finding.name for finding in report.findings}
     assert {"reachable", "version", "namespace"} | {str(access) for access in NEEDS[service]} <= names
-    assert ("nodes" in names) == (service == "manager")
+    assert ("nodes" in names) == (service != "monitor")
 
 
 def test_an_absent_cluster_is_one_finding() -> None:

@@ -246,6 +246,45 @@ def test_jobs_that_take_nothing_are_an_error_after_some() -> None:
     assert took == Launch(2, "the Job ended (complete) with items left", idle=0)
 
 
+GOING = replace(POD, deleting=True, tracked=True)
+TAKEN = replace(POD, phase="Failed", exit_code=143, tracked=True)
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        pytest.param((GOING, replace(TAKEN, name="b", index=1)), id="on their way, and ended"),
+        pytest.param((replace(TAKEN, exit_code=137, disrupted=True),), id="evicted"),
+        pytest.param((replace(TAKEN, exit_code=None, deleting=True),), id="by force"),
+        pytest.param((TAKEN, replace(POD, name="b", phase="Succeeded")), id="and one was done"),
+        pytest.param((TAKEN, replace(POD, name="b", deleting=True)), id="and one was removed by the Job"),
+    ],
+)
+def test_a_job_all_of_whose_pods_were_taken_away_is_replaced(pods: tuple[PodView, ...]) -> None:
+    took = replace(STATS, taken=4)
+    view = SubmissionView((JOB,), pods)
+    assert step(submission(), view=view, stats=took) == Launch(2, "all pods of the Job were taken away", idle=0)
+    assert isinstance(step(submission(generation_at=NOW - 1), view=view, stats=took), Attend), "not in a hurry"
+    assert isinstance(step(submission(), view=view), Attend), "the back-off is for those that do nothing"
+    suspended = SubmissionView((replace(JOB, suspended=True),), pods)
+    assert isinstance(step(submission(), view=suspended, stats=took), Attend)
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        pytest.param((), id="none ever"),
+        pytest.param((TAKEN, replace(POD, name="b")), id="one at work"),
+        pytest.param((TAKEN, replace(POD, name="b", phase="Pending")), id="one about to run"),
+        pytest.param((TAKEN, replace(TAKEN, name="b", exit_code=1)), id="one crashed"),
+        pytest.param((replace(GOING, tracked=False),), id="scaled down"),
+        pytest.param((replace(TAKEN, generation=7),), id="of another Job"),
+    ],
+)
+def test_a_job_that_has_lost_only_some_pods_is_kept(pods: tuple[PodView, ...]) -> None:
+    assert isinstance(step(submission(), view=SubmissionView((JOB,), pods), stats=replace(STATS, taken=4)), Attend)
+
+
 def test_a_job_not_yet_made_is_made() -> None:
     assert step(submission(job_created=False), view=SubmissionView()) == Launch(1)
 

@@ -710,7 +710,13 @@ def test_the_runners_archive_and_the_pods_token_come_and_go_with_the_submission(
     stage.restart()
     stage.submit(command=None, run="work {item}")
     stage.step()
-    assert list(stage.cluster.config_maps) == [("default", f"{ID}-runner")]
+    ((place, config_map),) = stage.cluster.config_maps.items()
+    assert place == ("default", f"{ID}-runner")
+    assert [owner["name"] for owner in config_map["metadata"]["ownerReferences"]] == [f"{ID}-g1"]
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.run(10)
+    ((_, config_map),) = stage.cluster.config_maps.items()
+    assert [owner["name"] for owner in config_map["metadata"]["ownerReferences"]] == [f"{ID}-g2"]
     stage.work()
     stage.run(10)
     assert stage.now.state is State.COMPLETED
