@@ -83,7 +83,7 @@ def event_line(submission: str, event: Event) -> str:
 
 
 def nanoseconds(at: float) -> int:
-    """Unix seconds as nanoseconds, such that dividing by 1e9 gives exactly the same float back."""
+    """Unix seconds as nanoseconds; dividing by 1e9 gives exactly the same float back (of any moment since 1971)."""
     numerator, denominator = at.as_integer_ratio()
     return (numerator * _BILLION + denominator // 2) // denominator
 

@@ -113,7 +113,10 @@ class InfluxServer:
 
     def query(self, statement: str) -> list[Series]:
         """The series that one InfluxQL SELECT or SHOW answers; none while there is no such database."""
-        return self._influxql("GET", statement)
+        try:
+            return self._influxql("GET", statement)
+        except _NoBucket:
+            return []
 
     def delete(self, submission: str) -> None:
         """Forget all points of a submission. InfluxDB 3 cannot: there the retention period ends them."""
@@ -302,7 +305,7 @@ def _refusal(status: int, problem: str) -> AsperathosError:
         return Unavailable(
             f"InfluxDB refuses our credentials ({status}): see ASPERATHOS_INFLUX_TOKEN, _USERNAME, _PASSWORD: {problem}"
         )
-    if status == 404 and ("not found" in problem or "could not find" in problem):
+    if status == 404:
         return _NoBucket(f"InfluxDB has no such bucket: {problem}")
     if status in _NEVER_TAKEN:
         return BadRequest(f"InfluxDB refuses ({status}): {problem}")

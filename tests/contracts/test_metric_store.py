@@ -1,4 +1,4 @@
-"""Metric stores: the same laws in memory, in Redis and in InfluxDB."""
+"""Metric stores: the same laws in memory, in Redis and in InfluxDB; of InfluxDB 2 and 3 before a double."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from common.domain.metrics import JOB_PROGRESS, MEASUREMENTS, PARALLELISM, QUEUE
 from common.ports import MetricStore
 from tests.fakes.records import MemoryMetrics
 from tests.support.influx import CountingMeter, influx_metrics
+from tests.support.influx_double import TOKEN, InfluxDouble
 from tests.support.influx_process import InfluxProcess
 from tests.support.redis_process import RedisProcess
 
@@ -30,6 +31,7 @@ from tests.support.redis_process import RedisProcess
 class Bench:
     metrics: MetricStore
     id: str
+    kind: str
 
     def write(self, *points: Point) -> None:
         """What is written and flushed is there for all."""
@@ -43,7 +45,7 @@ def client(redis_server: RedisProcess) -> Iterator[redis.Redis]:
         yield client
 
 
-@pytest.fixture(params=["memory", "redis", "influx"])
+@pytest.fixture(params=["memory", "redis", "influx", "influx 2.7 double", "influx 3.2 double"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     metrics: MetricStore
     if request.param == "memory":
@@ -52,8 +54,13 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         metrics = RedisMetrics(request.getfixturevalue("client"))
     else:
         server: InfluxProcess = request.getfixturevalue("influx_server")
-        metrics = influx_metrics(InfluxSettings(server.url, bucket="contract"))
-    yield Bench(metrics, uuid.uuid4().hex)
+        url = server.url
+        if "double" in request.param:
+            double = InfluxDouble(f"{request.param.split()[1]}.0", server.url)
+            request.addfinalizer(double.stop)
+            url = double.url
+        metrics = influx_metrics(InfluxSettings(url, bucket="contract", token=TOKEN))
+    yield Bench(metrics, uuid.uuid4().hex, request.param)
     metrics.close(1.0)
 
 
@@ -107,6 +114,8 @@ def test_writing_nothing_is_no_trouble(bench: Bench) -> None:
 def test_what_is_expired_at_once_is_gone_and_nothing_else(bench: Bench, eventually: Callable[..., None]) -> None:
     if isinstance(bench.metrics, MemoryMetrics):
         pytest.skip("the fake only notes what was to expire")
+    if bench.kind.startswith("influx 3"):
+        pytest.skip("InfluxDB 3 cannot delete: the retention period ends its series")
     bench.write(_point(1000.0, id=bench.id), _point(1000.0, 3.0, PARALLELISM, bench.id), _point(1.0, id="o" + bench.id))
     bench.metrics.expire(bench.id, 0.0)
     eventually(lambda: not any(bench.metrics.read(bench.id, one) for one in MEASUREMENTS), within=5)
@@ -175,7 +184,7 @@ def test_what_influxdb_missed_while_it_was_away_is_written_afterwards(own_influx
     metrics.close(1.0)
 
 
-@given(st.floats(min_value=1.0, max_value=4e9))
+@given(st.floats(min_value=3.2e7, max_value=9e9))
 def test_a_moment_survives_its_nanoseconds(at: float) -> None:
     assert nanoseconds(at) / 10**9 == at
 

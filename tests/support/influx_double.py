@@ -27,7 +27,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 TOKEN = "of-a-test"
 ORG = {"id": "00000000000000aa", "name": "house"}
-_LINE = re.compile(r'[^\s,]+(,[^\s,=]+=[^\s,=]+)+ ([^\s,="]+=(-?[0-9.e+-]+|"[^"\n]*"),?)+ \d{10,19}')
+_NAME = r"(?:[^\s,=\\]|\\.)+"
+_VALUE = r'(?:-?[0-9.e+-]+|"(?:[^"\\]|\\.)*")'
+_LINE = re.compile(rf"{_NAME}(?:,{_NAME}={_NAME})+ {_NAME}={_VALUE}(?:,{_NAME}={_VALUE})* -?\d{{1,19}}")
 
 
 class InfluxDouble(ThreadingHTTPServer):
