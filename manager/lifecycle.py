@@ -33,6 +33,8 @@ class LifecycleRules:
     """Failed pods of a Job that never took an item before the submission is an error."""
     idle_generations: int = 3
     """Jobs in a row that ended well without taking an item before the submission is an error."""
+    lost_generations: int = 5
+    """Jobs in a row all of whose pods were taken away before they took an item until Kubernetes' back-off is kept to."""
     view_age: float = 3.0
     """A Job younger than this may be missing from a view only because the view is older."""
     exit_margin: float = 5.0
@@ -90,12 +92,13 @@ class Load:
 
 @dataclass(frozen=True)
 class Launch:
-    """Have a Job of this generation. ``why`` is told to the user when it replaces another; ``idle`` counts Jobs in a
-    row that took nothing."""
+    """Have a Job of this generation. ``why`` is told to the user when it replaces another; of Jobs in a row that took
+    nothing, ``idle`` counts those that ended well and ``lost`` those whose pods were taken away."""
 
     generation: int
     why: str = ""
     idle: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -322,7 +325,7 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
         if queue is not None and queue.ended:
             return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(queue)}", remove=True)
     if not submission.job_created:
-        return Launch(submission.generation, idle=submission.idle_generations)
+        return Launch(submission.generation, idle=submission.idle_generations, lost=submission.lost_generations)
     took_items = stats.taken > submission.generation_taken
     job = facts.view.job(submission.generation)
     pods = [pod for pod in facts.view.workers() if pod.generation == submission.generation]
@@ -332,7 +335,8 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
         if failures >= rules.crash_pods:
             last = fallen[-1]
             return Conclude(State.ERROR, f"the container exits at once {ending(last)}", remove=True, culprit=last.name)
-    if job is None or job.deleting or job.ended or (took_items and all_lost(job, pods)):
+    may_replace = took_items or submission.lost_generations < rules.lost_generations
+    if job is None or job.deleting or job.ended or (all_lost(job, pods) and may_replace):
         return _replace(submission, facts, rules, job, took_items)
     return Attend(
         _joined(
@@ -361,14 +365,16 @@ def _replace(
             "worker protocol? Give run: instead of command: to have it called once per item",
             remove=True,
         )
+    lost = 0
     if job is None or job.deleting:
         why = "the Job was deleted"
     elif not job.ended:
         why = "all pods of the Job were taken away"
+        lost = 0 if took_items else submission.lost_generations + 1
     else:
         said = f" ({job.reason}: {job.message})" if job.reason and job.ended != "Complete" else ""
         why = f"the Job ended ({job.ended.lower()}) with items left{said}"
-    return Launch(submission.generation + 1, why, idle)
+    return Launch(submission.generation + 1, why, idle, lost)
 
 
 def _watch(stats: QueueStats, rules: LifecycleRules) -> float:

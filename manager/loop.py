@@ -283,6 +283,7 @@ class ManagerLoop:
                 generation_taken=situation.facts.stats.taken if situation.facts.stats is not None else 0,
                 generation_replicas=self._replicas(situation),
                 idle_generations=step.idle,
+                lost_generations=step.lost,
                 job_created=False,
             )
             if step.why:

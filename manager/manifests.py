@@ -342,6 +342,10 @@ def _worker_pod(submission: Submission, settings: ManifestSettings) -> dict[str,
         "securityContext": pods.pod_security(pods.user_of(spec, settings.default_user), settings.run_as_non_root),
         "containers": [container],
     }
+    if _knows_its_process(spec):
+        # The first process of a namespace of its own would not get a SIGTERM that comes before it listens: it would
+        # take items all the same, and be killed with one in hand.
+        pod["shareProcessNamespace"] = True
     if spec.service_account is not None:
         pod["serviceAccountName"] = spec.service_account
     if spec.volumes:
@@ -356,6 +360,12 @@ def _worker_pod(submission: Submission, settings: ManifestSettings) -> dict[str,
         pod["priorityClassName"] = priority_class
     _place(pod, spec)
     return pod
+
+
+def _knows_its_process(spec: SubmissionSpec) -> bool:
+    """Whether we say what runs, and it works by our protocol. An image's own entry point may insist on being process 1,
+    and the original's workers were."""
+    return spec.queue == "shared" and (spec.run is not None or spec.command is not None)
 
 
 def _mount_runner(pod: dict[str, Any], container: dict[str, Any], config_map: str) -> None:

@@ -436,6 +436,8 @@ class Submission(BaseModel):
     """Whether the cluster has taken the current generation's Job."""
     idle_generations: int = 0
     """How many Jobs in a row ended well without having taken an item."""
+    lost_generations: int = 0
+    """How many Jobs in a row lost all of their pods before one of them had taken an item."""
     ending_at: float | None = None
     """When the end began (queue over, or a stop being carried out): bounds the wait for workers."""
     redis_host: str = ""

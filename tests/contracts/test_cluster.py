@@ -442,6 +442,14 @@ def test_no_grace_removes_pods_that_do_not_listen(case: Case) -> None:
     case.until(lambda: case.view() == SubmissionView())
 
 
+def test_a_container_that_does_not_listen_yet_ends_at_once(server: Case) -> None:
+    """As process 1 of a namespace of its own it would be deaf to SIGTERM."""
+    server.start("exec sleep 600", 1, grace_period=600)
+    server.until(lambda: server.running())
+    server.backend.delete_pod(server.running()[0])
+    server.until(lambda: any(pod.exit_code == 143 and pod.lost for pod in server.view().workers()))
+
+
 def test_deleting_a_submission_removes_all_of_it_and_nothing_else(case: Case) -> None:
     case.start(WAITS, 1)
     other = Case(case.backend)

@@ -109,6 +109,7 @@ submissions = st.builds(
     generation_taken=COUNT,
     job_created=st.booleans(),
     idle_generations=COUNT,
+    lost_generations=COUNT,
     ending_at=st.sampled_from([None, NOW - 1, NOW - 1000]),
     redis_host=st.sampled_from(["", "10.0.0.1"]),
     job_deleted=st.booleans(),

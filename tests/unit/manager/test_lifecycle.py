@@ -261,13 +261,23 @@ TAKEN = replace(POD, phase="Failed", exit_code=143, tracked=True)
     ],
 )
 def test_a_job_all_of_whose_pods_were_taken_away_is_replaced(pods: tuple[PodView, ...]) -> None:
-    took = replace(STATS, taken=4)
     view = SubmissionView((JOB,), pods)
-    assert step(submission(), view=view, stats=took) == Launch(2, "all pods of the Job were taken away", idle=0)
-    assert isinstance(step(submission(generation_at=NOW - 1), view=view, stats=took), Attend), "not in a hurry"
-    assert isinstance(step(submission(), view=view), Attend), "the back-off is for those that do nothing"
+    why = "all pods of the Job were taken away"
+    assert step(submission(), view=view, stats=replace(STATS, taken=4)) == Launch(2, why)
+    assert isinstance(step(submission(generation_at=NOW - 1), view=view), Attend), "not in a hurry"
     suspended = SubmissionView((replace(JOB, suspended=True),), pods)
-    assert isinstance(step(submission(), view=suspended, stats=took), Attend)
+    assert isinstance(step(submission(), view=suspended), Attend)
+
+
+def test_pods_that_are_always_taken_away_before_they_work_meet_the_back_off() -> None:
+    view = SubmissionView((JOB,), (TAKEN,))
+    why = "all pods of the Job were taken away"
+    assert step(submission(), view=view) == Launch(2, why, lost=1)
+    assert step(submission(lost_generations=4), view=view) == Launch(2, why, lost=5)
+    assert isinstance(step(submission(lost_generations=5), view=view), Attend)
+    assert step(submission(lost_generations=5), view=view, stats=replace(STATS, taken=4)) == Launch(2, why, lost=0)
+    ended = SubmissionView((replace(JOB, ended="Failed"),), ())
+    assert step(submission(lost_generations=4), view=ended) == Launch(2, "the Job ended (failed) with items left")
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,20 @@ def test_a_command_is_run_as_it_is_and_a_template_by_the_runner() -> None:
     assert env(job)["ASPERATHOS_RUN"].replace("$$", "$") == "echo {item} $HOME $(date) $$"
 
 
+@pytest.mark.parametrize(
+    ("document", "shared"),
+    [
+        ({"run": "true"}, True),
+        ({"command": ["work"]}, True),
+        ({"command": None, "args": ["--fast"]}, False),
+        ({"command": ["work"], "queue": "dedicated"}, False),
+    ],
+)
+def test_a_worker_is_not_process_1_unless_it_may_want_to_be(document: dict[str, Any], shared: bool) -> None:
+    pod = worker_job(submission(**document), 1, 1, SETTINGS)["spec"]["template"]["spec"]
+    assert pod.get("shareProcessNamespace", False) is shared
+
+
 def test_the_worker_is_told_what_it_needs_and_no_secret_is_shown() -> None:
     job = worker_job(submission(item_timeout=2.5, grace_period=7), 1, 1, SETTINGS)
     told = env(job)

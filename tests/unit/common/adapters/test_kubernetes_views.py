@@ -104,6 +104,16 @@ def test_disruptions_are_seen(status: dict[str, Any]) -> None:
     assert pod_view(pod(status)).disrupted
 
 
+@pytest.mark.parametrize(
+    "status", [{"phase": "Running"}, {"phase": "Failed", **container(terminated={"exitCode": 143})}]
+)
+def test_a_pod_is_lost_as_long_as_its_job_reckons_with_it(status: dict[str, Any]) -> None:
+    going = {"deletionTimestamp": "2026-01-01T00:00:09Z"}
+    assert pod_view(pod(status, **going, finalizers=["batch.kubernetes.io/job-tracking"])).lost
+    assert not pod_view(pod(status, **going, finalizers=["example.org/other"])).lost
+    assert not pod_view(pod(status, **going)).lost
+
+
 def test_a_pod_on_its_way_out_neither_runs_nor_waits() -> None:
     for phase in ("Running", "Pending"):
         seen = pod_view(pod({"phase": phase}, deletionTimestamp="2026-01-01T00:00:09Z"))
