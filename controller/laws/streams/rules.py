@@ -13,7 +13,7 @@ from dataclasses import dataclass
 SPANS = (8.0, 30.0, 120.0, 1800.0)
 """Time constants (s) of the averages of the arrival rate; the last one tells the long-run load."""
 _LONG = len(SPANS) - 1
-_SPARES = (0.0, 0.5, 1.0, 2.0, 4.0)
+_SPARES = (0.0, 0.5, 1.0, 2.0, 4.0, 6.0)
 _HOLDS = (0.0, 120.0, 900.0)
 _STEP = 1.25
 _LEVELS = 9

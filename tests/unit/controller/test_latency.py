@@ -30,7 +30,9 @@ def decide(
     return Latency().decide(situation(observed(**what), **at), settings or LatencySettings(), memory or {})
 
 
-def steady(per_step: int, steps: int, busy: int, settings: LatencySettings | None = None, **given: Any) -> list[Proposal]:
+def steady(
+    per_step: int, steps: int, busy: int, settings: LatencySettings | None = None, **given: Any
+) -> list[Proposal]:
     """Decisions each 5 s while so many items of one second arrive in each."""
     memory: Memory = {}
     current, proposals = 1, []
