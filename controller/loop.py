@@ -20,11 +20,12 @@ from controller.actuation import (
     aim,
     lowest_harmless,
     must_force,
-    must_restart,
     only_last_items,
     reconcile,
 )
-from controller.deciding import decide, is_due, is_over, noted
+from controller.arbitration import Arbitration
+from controller.deciding import Asked, ask, is_due, is_over, noted
+from controller.foresight import foresee
 from controller.guard import Bounds
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling
@@ -53,6 +54,7 @@ class World:
     texts: Texts
     clock: Clock
     laws: LawBook
+    arbitration: Arbitration
 
 
 class ScalingLoop:
@@ -109,11 +111,17 @@ class ScalingLoop:
             reason = f"holds: {error.message}"
             undecided = record.model_copy(update={"decided_at": now, "reason": reason})
             return undecided, self._world.records.update(id, undecided, version), True
-        outcome = decide(record, observation, law, settings, cap, now)
+        asked = ask(record, observation, law, settings, cap, now)
+        if isinstance(asked, Asked):
+            outcome = self._world.arbitration.settle(id, asked, now)
+        else:
+            outcome = asked
+            self._world.arbitration.withdraw(id, request.cluster)
         decided = outcome.record
         version = self._world.records.update(id, decided, version)
-        if outcome.decision is not None:
-            self._world.journal.append(DECISIONS, id, outcome.decision)
+        if outcome.decision is not None and isinstance(asked, Asked):
+            foreseen = foresee(asked, outcome.decision, settings)
+            self._world.journal.append(DECISIONS, id, outcome.decision.model_copy(update={"forecast": foreseen}))
             _log_decision(id, outcome.decision)
         return decided, version, True
 
@@ -151,31 +159,8 @@ class ScalingLoop:
                 log.warning("drain_cut_short", id=id, replicas=target, seconds=now - (aimed.drain_since or now))
         if target == record.requested:
             # A drain may have been given up half way: what was reached by then has become the wanted count.
-            reached = record if aimed.draining else record.model_copy(update={"announced": record.desired})
-            return self._restarted(id, reached, observation, now) if must_restart(record, now) else reached
+            return record if aimed.draining else record.model_copy(update={"announced": record.desired})
         return self._patched(id, record, target, aimed, now)
-
-    def _restarted(self, id: str, record: Scaling, seen: Observation, now: float) -> Scaling:
-        """The record after having all indexes start at once: none has a pod, all wait in their back-off."""
-        request = record.request
-        try:
-            view = self._world.clusters.at(request.cluster).restart_job(request.namespace, request.job)
-        except ClusterError as error:
-            log.warning("restart_refused", id=id, job=request.job, error=error.message)
-            return record.model_copy(update={"problem": error.message, "empty_since": None})
-        if view is None:
-            return record.model_copy(update={"job_ended": True, "empty_since": None})
-        log.info("restarted", id=id, job=request.job, replicas=record.requested)
-        message = "no pod is left and all indexes wait after their pods went: the Job is suspended and resumed"
-        self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message))
-        return record.model_copy(
-            update={
-                "patched_at": now,
-                "restarted_for": seen.replicas.lost_at,
-                "empty_since": None,
-                "uneven_since": None,
-            }
-        )
 
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
@@ -198,7 +183,6 @@ class ScalingLoop:
                 "peak": max(record.peak, target),
                 "drain_since": aimed.drain_since if target != aimed.replicas else None,
                 "uneven_since": None,
-                "empty_since": None,
                 "announced": record.desired if target == aimed.replicas else record.announced,
             }
         )

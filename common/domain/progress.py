@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.forecast import Forecast
+
 
 class Counts(BaseModel):
     """Items by place. ``total`` is unknown (None) for streams and while loading."""
@@ -32,9 +34,7 @@ class Counts(BaseModel):
 
 class Replicas(BaseModel):
     """Replicas by reality. ``desired``: the last decision; ``requested``: the Job's parallelism;
-    ``observed``: running pods; ``pending``: pods that exist but do not run yet; ``leaving``: pods on their way out;
-    ``crashed``: pods that ended with a failure of their own within the last minute; ``lost_at``: when the last of the
-    pods that were taken away ended (Unix seconds of its node), as far as they are still shown."""
+    ``observed``: running pods; ``pending``: pods that exist but do not run yet; ``leaving``: pods on their way out."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,8 +43,6 @@ class Replicas(BaseModel):
     observed: int = 0
     pending: int = 0
     leaving: int = 0
-    crashed: int = 0
-    lost_at: float | None = None
 
 
 class ServiceTimes(BaseModel):
@@ -117,7 +115,7 @@ class Observation(BaseModel):
 
 
 class Decision(BaseModel):
-    """What a law wanted, what the guard granted, and why. One is kept per control interval."""
+    """What a law wanted, what guard and arbiter granted, why, and what was observed. One is kept per interval."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -131,6 +129,19 @@ class Decision(BaseModel):
     """False when the law says that the deadline cannot be met even at the most replicas."""
     eta: float | None = None
     """Expected seconds from ``at`` to the end at the granted replicas, None when unknown."""
+    asked: int | None = None
+    """What the guard let through of what was wanted; the arbiter may grant less. None in decisions of old versions."""
     progress: float = 0.0
     error: float = 0.0
     observed: int = 0
+    """Running replicas."""
+    pending: int = 0
+    """Replicas that were asked for and do not run yet: they are no capacity."""
+    outstanding: int = 0
+    throughput: float = 0.0
+    service_time: float = 0.0
+    """Mean seconds an item took."""
+    observed_at: float | None = None
+    """When all this was observed (Unix seconds of the queue's clock)."""
+    forecast: Forecast | None = None
+    """What is expected from then on; None while nothing was looked at."""
