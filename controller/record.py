@@ -56,10 +56,6 @@ class Scaling(BaseModel):
     """When that observation was first seen, by our clock."""
     uneven_since: float | None = None
     """Since when other than the desired number of pods exist."""
-    restarted_for: float | None = None
-    """When the last pod ended for whose loss the Job was restarted, to restart once for each loss only."""
-    empty_since: float | None = None
-    """Since when no pod exists although some are asked for and items wait."""
     waiting_since: float | None = None
     """Since when the arbiter has kept it below its least count."""
     turn_until: float | None = None
@@ -81,8 +77,10 @@ def begin(request: ScalingRequest, now: float) -> Scaling:
 
 
 def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
-    """The record after another POST. The same request changes nothing; a new Job keeps what was learned and wanted."""
-    if record.active and record.request == request:
+    """The record after another POST. The same request changes nothing, and one of an earlier revision neither; a new
+    Job keeps what was learned and wanted, and so do new settings: only another law begins without memory. What changed
+    is decided on at once."""
+    if record.active and (record.request == request or request.revision < record.request.revision):
         return record
     changes: dict[str, Any] = {"request": request, "active": True}
     if not record.active:
@@ -96,11 +94,11 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
             "extra": 0,
             "drain_since": None,
             "uneven_since": None,
-            "restarted_for": None,
-            "empty_since": None,
             "problem": "",
             "patched_at": now,
         }
     if record.request.law != request.law:
         changes["memory"] = {}
+    if record.request.revision != request.revision:
+        changes["decided_at"] = None
     return record.model_copy(update=changes)

@@ -69,7 +69,8 @@ class AnnounceRules:
 class _Told:
     """What one service was told of one submission."""
 
-    generation: int = 0
+    version: tuple[int, int] = (0, 0)
+    """Generation and revision."""
     due: float = 0.0
     failures: int = 0
     problem: str = ""
@@ -211,7 +212,8 @@ class Announcer:
         check: Callable[[Submission], bool],
     ) -> None:
         now = self._clock.monotonic()
-        is_new = told.generation != submission.generation
+        version = submission.generation, submission.revision
+        is_new = told.version != version
         if now < told.due and not (is_new and not told.failures):
             return
         try:
@@ -225,7 +227,7 @@ class Announcer:
         except AsperathosError as error:
             self._failed(told, service, submission.id, error)
             return
-        told.generation, told.failures, told.problem = submission.generation, 0, ""
+        told.version, told.failures, told.problem = version, 0, ""
         told.due = now + self._rules.check
 
     def _failed(self, told: _Told, service: str, id: str, error: AsperathosError) -> None:
@@ -264,8 +266,12 @@ class Announcer:
             created_at=submission.created_at,
             deadline=spec.deadline,
             target=spec.target.latency if spec.target is not None else None,
+            name=spec.name,
+            kind=spec.kind,
+            law=spec.law,
             settings=spec.monitoring.settings,
             keep=spec.keep,
+            revision=submission.revision,
         )
         request = MonitoringRequest(
             plugin=spec.monitoring.plugin, collect_period=spec.monitoring.interval, plugin_info=info
@@ -286,6 +292,7 @@ class Announcer:
             replicas=spec.replicas,
             initial=submission.generation_replicas,
             grace_period=spec.grace_period,
+            revision=submission.revision,
             expected_item_time=spec.expected_item_time,
             item_timeout=spec.item_timeout,
             priority=spec.priority,
@@ -297,6 +304,7 @@ class Announcer:
 
 def _visualizing(spec: SubmissionSpec) -> VisualizingRequest:
     return VisualizingRequest(
+        plugin=spec.monitoring.plugin,
         name=spec.name,
         kind=spec.kind,
         visualizer_plugin=spec.dashboard.plugin,

@@ -49,7 +49,7 @@ def register(
     """Add the routes to the app. ``max_item`` is the largest item in bytes, ``cors_origin`` whose pages may call."""
     _register_submissions(app, service)
     _register_submission(app, service)
-    _register_reports(app, reports)
+    _register_reports(app, service, reports)
     _register_items(app, service, reports, max_item)
     _register_clusters(app, clusters)
     _register_history(app, histories)
@@ -83,6 +83,12 @@ def _register_submission(app: Flask, service: ManagerService) -> None:
     def status(id: str) -> Response:
         return jsonify(service.status(id, with_spec=_switch("spec")))
 
+    @app.patch("/submissions/<id>")
+    def change(id: str) -> Response:
+        done = service.change(id, read_document(request))
+        differences = {each.field: {"old": each.old, "new": each.new} for each in done.differences}
+        return jsonify({"job_id": done.id, "changed": differences})
+
     @app.delete("/submissions/<id>")
     def delete(id: str) -> tuple[str, int]:
         _ignored_body()
@@ -111,7 +117,7 @@ def _register_submission(app: Flask, service: ManagerService) -> None:
         return _accepted(service.retry(id))
 
 
-def _register_reports(app: Flask, reports: Reports) -> None:
+def _register_reports(app: Flask, service: ManagerService, reports: Reports) -> None:
     @app.get("/submissions/<id>/log")
     def log(id: str) -> Response:
         pod = request.args.get("pod")
@@ -144,6 +150,11 @@ def _register_reports(app: Flask, reports: Reports) -> None:
     @app.get("/submissions/<id>/events")
     def events(id: str) -> Response:
         return jsonify(reports.events(id, _whole("count", 1000, 1, _MOST_EVENTS)))
+
+    @app.get("/submissions/<id>/decisions")
+    def decisions(id: str) -> Response:
+        found = service.decisions(id, _whole("count", 100, 1, _MOST_EVENTS))
+        return jsonify({"decisions": [decision.model_dump(mode="json") for decision in found]})
 
     @app.get("/submissions/<id>/visualizer")
     def visualizer(id: str) -> Response:
@@ -274,7 +285,7 @@ def _register_cors(app: Flask, origin: str) -> None:
         if origin != "*":
             response.headers.add("Vary", "Origin")
         if request.method == "OPTIONS":
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
             response.headers["Access-Control-Allow-Headers"] = "Content-Type, Idempotency-Key, X-Request-Id"
         return response
 

@@ -28,6 +28,7 @@ from common.domain.submission import Submission, SubmissionSpec, Workload
 from common.logging import get_logger
 from common.ports import Claims, Clock, Clusters, Journal, Queues, Records, Texts, Versioned, Wakeups
 from manager.admission import Admission
+from manager.changing import Difference, changed
 from manager.clusters import ClusterRegistry
 from manager.forecasting import forecast, planned
 from manager.outlook import Outlook, dangers
@@ -63,6 +64,14 @@ class Accepted:
 
     id: str
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a change came to: nothing when there are no differences."""
+
+    id: str
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,11 @@ class ManagerService:
         submission = self.find(id).value
         return forecast(submission, self._observation(id), self._decision(id), self._stores.clock.now())
 
+    def decisions(self, id: str, count: int) -> list[Decision]:
+        """The last ``count`` decisions about its replicas, oldest first. Raises NotFound."""
+        self.find(id)
+        return self._stores.journal.read(DECISIONS, id, Decision, count=count)
+
     def find(self, id: str) -> Versioned[Submission]:
         """The record. Raises NotFound for one that never was or has been deleted."""
         found = self._stores.records.get(id) if _ID.fullmatch(id) else None
@@ -184,6 +198,30 @@ class ManagerService:
         if self._change(id, raised):
             self._tell(id, f"{intent} was asked for")
         self._stores.wakeups.notify(MANAGER, id)
+
+    def change(self, id: str, patch: object) -> Changed:
+        """Change what may change while it runs. The same again changes nothing. Raises NotFound, Conflict for one that
+        has ended or is ending, InvalidSubmission with every fault, and Unavailable when a law cannot be checked."""
+        submission = self.find(id).value
+        _check_alive(submission)
+        wanted, differences = changed(submission.spec, patch)
+        if wanted.control != submission.spec.control:
+            self._admission.check_law(wanted)
+
+        def revised(present: Submission) -> Submission | None:
+            nonlocal differences
+            _check_alive(present)
+            spec, differences = changed(present.spec, patch)
+            if not differences:
+                return None
+            return present.model_copy(update={"spec": spec, "revision": present.revision + 1})
+
+        if self._change(id, revised):
+            told = "; ".join(map(str, differences))
+            log.info("submission_changed", id=id, changes=told)
+            self._tell(id, f"changed: {told}")
+            self._stores.wakeups.notify(MANAGER, id)
+        return Changed(id, differences)
 
     def delete(self, id: str) -> None:
         """Forget an ended submission. Raises NotFound, and Conflict for one that has not ended."""
@@ -371,6 +409,14 @@ class ManagerService:
                     cursor = following
         except QueueMissing as error:
             raise Conflict(f"the items of {submission.id} are not kept any more") from error
+
+
+def _check_alive(submission: Submission) -> None:
+    """Raises Conflict for one that has ended or was asked to."""
+    if submission.state.terminal:
+        raise Conflict(f"{submission.id} is {submission.state}: nothing of it changes any more")
+    if submission.intent is not Intent.NONE:
+        raise Conflict(f"{submission.id} is ending: {submission.intent} was asked for")
 
 
 @contextmanager

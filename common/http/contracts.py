@@ -33,7 +33,13 @@ class MonitoringInfo(Contract):
     created_at: float = Field(ge=0)
     deadline: float | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, gt=0)
+    name: str = ""
+    kind: Kind = Kind.BATCH
+    law: str = ""
+    """These three are told with the time series, for whoever looks for a submission there."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    revision: int = 0
+    """Of the submission's specification: what belongs to an earlier one than is known is out of date."""
     keep: float = Field(default=30 * 86400.0, ge=0)
     """How long what was measured stays readable after the end, though never less than ten minutes."""
 
@@ -101,6 +107,8 @@ class ScalingRequest(Steering):
     """Name of the Job now to be scaled; a new generation is a new POST."""
     queue: QueueAddress
     grace_period: float = 30.0
+    revision: int = 0
+    """Of the submission's specification: what belongs to an earlier one than is known is out of date."""
 
 
 class ForecastRequest(Steering):

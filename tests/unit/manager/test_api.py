@@ -244,7 +244,7 @@ def test_every_route_answers_with_json_appended(door: Door) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
-        ("PATCH", "/submissions/kj-0000000", 405),
+        ("PATCH", "/submissions", 405),
         ("PUT", "/submissions", 405),
         ("PUT", "/submissions/cluster", 405),
         ("PUT", "/submissions/cluster/activate", 405),
