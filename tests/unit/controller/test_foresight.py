@@ -73,7 +73,7 @@ def test_a_plan_knows_the_others() -> None:
     smaller = busy.model_copy(update={"work": 990.0, "deadline_at": START + 80})
     beside = planned({"kj-0000001": smaller}, Capacity(replicas=20), deadline=70.0)
     assert not beside.fits and beside.granted < beside.wanted and beside.endangered == ()
-    small = planned({"kj-0000001": busy}, Capacity(replicas=20), items=5, deadline=100.0, expected_item_time=9.0)
+    small = planned({"kj-0000001": busy}, Capacity(replicas=20), items=30, deadline=100.0, expected_item_time=9.0)
     assert small.endangered == ("kj-0000001",) and small.fits
 
 
