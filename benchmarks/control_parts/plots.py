@@ -33,12 +33,11 @@ def _chart(family: str, setting: str, lines: Sequence[Line], across: str, up: st
         point = (factor * line.figures[across], 100.0 * line.figures[up])
         name = f"{line.contender}{_TOLD[line.known]}"
         series.append(Series(name, [point], "points", 0 if line.contender in _OURS else 7, labels=[name]))
-    title = f"{setting} deadlines" if is_bags else f"{setting} arrivals"
+    title = f"Deadlines met (%), {setting}" if is_bags else f"Waits within the target (%), {setting} arrivals"
     return Chart(
-        f"{family}: {title} (upper left is better)",
+        f"{title}: the upper left is better",
         series,
         "replica-seconds spent above the clairvoyant's replicas (%)" if is_bags else "replica-seconds over work",
-        "deadlines met (%)" if is_bags else "waits within the target (%)",
         x_range=(0.0, 100.0) if is_bags else (1.0, max(4.0, *(line.figures[across] for line in lines)) + 0.5),
         y_range=(0.0, 100.0) if is_bags else (min(80.0, *(100.0 * line.figures[up] for line in lines)), 100.0),
         height=_HEIGHT,
