@@ -19,6 +19,7 @@ from rich.table import Table
 
 from benchmarks.control_parts.bars import missed
 from benchmarks.control_parts.contenders import CONTENDERS, Contender
+from benchmarks.control_parts.plots import charts
 from benchmarks.control_parts.summary import Line, lines_of
 from benchmarks.control_parts.trials import FAMILIES, Task, Trial, attempt, tasks
 
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--law", action="append", metavar="LAW", help="only this contender; may be repeated")
     parser.add_argument("--seed", type=int, default=1, help="of the scenarios [1]")
     parser.add_argument("--traces", type=Path, metavar="DIR", help="bags and streams from the CSV files in DIR")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write the charts there, as SVG")
     parser.add_argument("--jobs", type=int, default=1, help="processes to run in [1]")
     arguments = parser.parse_args()
     contenders = _chosen(parser, arguments.law)
@@ -67,6 +69,10 @@ def main() -> int:
         print(json.dumps([asdict(line) for line in lines], indent=1))
     else:
         _print(lines)
+    if arguments.plots:
+        arguments.plots.mkdir(parents=True, exist_ok=True)
+        for name, text in charts(lines):
+            (arguments.plots / name).write_text(text + "\n", encoding="utf-8")
     if not arguments.check:
         return 0
     faults = list(missed(lines))

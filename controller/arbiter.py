@@ -35,7 +35,7 @@ TURN = 60.0
 """How long a turn lasts."""
 _MOST_TURNS = 0.25
 """At most this share of the capacity goes to turns, except to the first in line."""
-_TOLERANCE = 1.02
+_TOLERANCE = 1.1
 """Work may exceed what fits by this factor before a deadline is given up: it is an estimate."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _MOST_NAMED = 3
@@ -59,6 +59,8 @@ class Demand(BaseModel):
     priority: Priority = Priority.NORMAL
     deadline_at: float | None = None
     work: float | None = None
+    eta: float | None = None
+    """Seconds to the end that the law expects with what it wants, None when it does not know."""
     urgent: bool = False
     waiting_since: float | None = None
     """Since when it has been kept below its least count."""
@@ -229,11 +231,11 @@ def _choose(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> tu
         for id, demand in peers.items():
             if demand.urgent or demand.deadline_at is None:
                 continue
-            left, work = demand.deadline_at - now, _work(demand, now)
-            if left <= 0 or work > _TOLERANCE * demand.most * left:
+            if _is_lost(demand, demand.deadline_at - now, now):
                 given_up.add(id)
             else:
-                candidates.append((demand.deadline_at, work * _portion(demand.requests, capacity), id))
+                due = _work(demand, now) * _portion(demand.requests, capacity)
+                candidates.append((demand.deadline_at, due, id))
         lost = _too_much(kept, candidates, max(0.0, whole), now)
         given_up |= lost
         kept += [candidate for candidate in candidates if candidate[2] not in lost]
@@ -257,6 +259,15 @@ def _too_much(
             total += greatest
             lost.add(dropped)
     return lost
+
+
+def _is_lost(demand: Demand, left: float, now: float) -> bool:
+    """Whether its deadline would be missed even with all the replicas of use to it."""
+    if left <= 0:
+        return True
+    if demand.eta is not None and demand.wanted >= demand.most:
+        return demand.eta > _TOLERANCE * left
+    return _work(demand, now) > _TOLERANCE * demand.most * left
 
 
 def _work(demand: Demand, now: float) -> float:

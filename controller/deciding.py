@@ -22,6 +22,8 @@ from controller.record import Scaling
 log = get_logger(__name__)
 _MOST_MEMORY = 262_144
 """Characters of JSON a law may remember."""
+_ENOUGH = 5
+"""Finished items from which on their mean time is believed."""
 _LEAST_STANDING = 60.0
 _STANDING_INTERVALS = 5.0
 """A demand that is not renewed for so many intervals, and at least so many seconds, does not count any more."""
@@ -98,7 +100,7 @@ def ask(
 
 
 def demand_of(asked: Asked, now: float) -> Demand:
-    """What the arbiter must know of it. The work left is what the law expects: its count for as long as it takes."""
+    """What the arbiter must know of it."""
     record, seen, proposal = asked.record, asked.observation, asked.proposal
     request = record.request
     is_batch = request.kind is Kind.BATCH
@@ -112,12 +114,40 @@ def demand_of(asked: Asked, now: float) -> Demand:
         requests=request.requests,
         priority=request.priority,
         deadline_at=None if seen.deadline is None or not is_batch else now + _finite(seen.deadline - seen.elapsed),
-        work=None if eta is None or not is_batch else max(0.0, eta) * max(0, asked.proposal.wanted),
+        work=work_left(asked) if is_batch else None,
+        eta=eta,
         urgent=not is_batch,
         waiting_since=record.waiting_since,
         turn_until=record.turn_until,
         until=now + max(_LEAST_STANDING, _STANDING_INTERVALS * request.control.interval),
     )
+
+
+def work_left(asked: Asked) -> float | None:
+    """Replica seconds that the outstanding items still need, None when nothing tells.
+
+    What the items took so far, or are said to take, tells; and so does the law, whose count is enough for as long as it
+    expects. That contains replicas that wait for the last items to end, so the smaller one is nearer to the truth.
+    """
+    seen, proposal = asked.observation, asked.proposal
+    eta = proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None
+    enough = math.inf if eta is None else max(0.0, eta) * max(0, proposal.wanted)
+    mean = _mean_time(asked)
+    if mean is None:
+        return None if math.isinf(enough) else enough
+    ages = seen.service.running
+    begun = sum(max(mean - age, 0.0) for age in ages) + mean * max(0, seen.counts.leased - len(ages))
+    return min(enough, mean * (seen.counts.ready + seen.counts.delayed) + begun)
+
+
+def _mean_time(asked: Asked) -> float | None:
+    """Mean seconds of an item: as measured, else as earlier submissions or the user say."""
+    service, request = asked.observation.service, asked.record.request
+    if service.count >= _ENOUGH and _finite(service.mean) > 0:
+        return service.mean
+    if request.history is not None and request.history.service.count > 0:
+        return request.history.service.mean
+    return request.expected_item_time
 
 
 def settle(asked: Asked, share: Share | None, now: float) -> Outcome:

@@ -14,20 +14,30 @@ Point = tuple[float, float]
 _WIDTH, _HEIGHT = 720.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 28.0, 34.0
 _TICKS = 6
+_LABEL = (120.0, 12.0)
+"""Width and height that a label is taken to have."""
 _ROUND_TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
-STYLE = """
-svg{font:12px system-ui,sans-serif;max-width:100%;height:auto}
-svg text{fill:#333}svg .grid{stroke:#ddd}svg .axis{stroke:#888}
-svg .frame{fill:none}
-.c0{--c:#0b62a4}.c1{--c:#c2410c}.c2{--c:#15803d}.c3{--c:#7e22ce}.c4{--c:#a16207}.c5{--c:#0f766e}.c6{--c:#be123c}
-.c7{--c:#4b5563}
-svg .line{fill:none;stroke:var(--c);stroke-width:1.8}svg .band{fill:var(--c);opacity:.18}
-svg .dashed{stroke-dasharray:5 4}svg .point{fill:var(--c)}svg .mark{stroke:#b91c1c;stroke-dasharray:4 3}
-@media(prefers-color-scheme:dark){svg text{fill:#ddd}svg .grid{stroke:#3a3a3a}svg .axis{stroke:#888}
-.c0{--c:#6cb2eb}.c1{--c:#fb923c}.c2{--c:#4ade80}.c3{--c:#c084fc}.c4{--c:#facc15}.c5{--c:#2dd4bf}.c6{--c:#fb7185}
-.c7{--c:#9ca3af}}
-"""
+_LIGHT = ("#0b62a4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0f766e", "#be123c", "#4b5563")
+_DARK = ("#6cb2eb", "#fb923c", "#4ade80", "#c084fc", "#facc15", "#2dd4bf", "#fb7185", "#9ca3af")
+
+
+def _colours(colours: Sequence[str]) -> str:
+    # Spelt out: not every reader of SVG knows CSS variables.
+    return "".join(
+        f"svg .line.c{place}{{stroke:{colour}}}svg .band.c{place},svg .point.c{place}{{fill:{colour}}}"
+        for place, colour in enumerate(colours)
+    )
+
+
+STYLE = (
+    "svg{font:12px system-ui,sans-serif;max-width:100%;height:auto}svg text{fill:#333}svg .grid{stroke:#ddd}"
+    "svg .axis{stroke:#888}svg .line{fill:none;stroke-width:1.8}svg .band{opacity:.18}svg .dashed{stroke-dasharray:5 4}"
+    "svg .mark{stroke:#b91c1c;stroke-dasharray:4 3}"
+    f"{_colours(_LIGHT)}"
+    "@media(prefers-color-scheme:dark){svg text{fill:#ddd}svg .grid{stroke:#3a3a3a}"
+    f"{_colours(_DARK)}}}"
+)
 """Of every chart; light or dark as the reader's system is."""
 
 
@@ -53,7 +63,6 @@ class Chart:
     title: str
     series: Sequence[Series]
     x_label: str = ""
-    y_label: str = ""
     marks: Sequence[tuple[float, str]] = ()
     x_range: Point | None = None
     y_range: Point | None = None
@@ -94,8 +103,6 @@ def draw(chart: Chart, style: bool = False) -> str:
     parts.append(f'<line class="axis" x1="{_LEFT:g}" x2="{right:g}" y1="{bottom:g}" y2="{bottom:g}"/>')
     if chart.x_label:
         parts.append(f'<text x="{right:g}" y="{chart.height - 4:g}" text-anchor="end">{escape(chart.x_label)}</text>')
-    if chart.y_label:
-        parts.append(f'<text x="4" y="{_TOP - 6:g}" font-size="11">{escape(chart.y_label)}</text>')
     for value, label in chart.marks:
         if x_low <= value <= x_high:
             parts.append(f'<line class="mark" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{_TOP:g}" y2="{bottom:g}"/>')
@@ -104,13 +111,16 @@ def draw(chart: Chart, style: bool = False) -> str:
             parts.append(
                 f'<text x="{x(value) + shift:.1f}" y="{bottom - 6:g}" text-anchor="{anchor}">{escape(label)}</text>'
             )
+    taken: list[Point] = []
     for series in chart.series:
-        parts.extend(_shape(series, x, y))
+        parts.extend(_shape(series, x, y, taken))
     parts.append(_legend(chart, right))
     return "".join([*parts, "</svg>"])
 
 
-def _shape(series: Series, x: Callable[[float], float], y: Callable[[float], float]) -> Iterable[str]:
+def _shape(
+    series: Series, x: Callable[[float], float], y: Callable[[float], float], taken: list[Point]
+) -> Iterable[str]:
     if not series.points:
         return
     colour = f"c{series.colour % 8}"
@@ -119,7 +129,8 @@ def _shape(series: Series, x: Callable[[float], float], y: Callable[[float], flo
         for place, (at, value) in enumerate(series.points):
             yield f'<circle class="point {colour}" cx="{x(at):.1f}" cy="{y(value):.1f}" r="4">{title}</circle>'
             if place < len(series.labels):
-                yield f'<text x="{x(at) + 7:.1f}" y="{y(value) + 4:.1f}">{escape(series.labels[place])}</text>'
+                left, base = _free_place((x(at) + 7, y(value) + 4), taken)
+                yield f'<text x="{left:.1f}" y="{base:.1f}">{escape(series.labels[place])}</text>'
     elif series.shape == "band":
         low = [f"{x(at):.1f},{y(value):.1f}" for at, value in series.points]
         high = [f"{x(at):.1f},{y(top):.1f}" for (at, _), top in zip(series.points, series.high, strict=True)]
@@ -129,6 +140,15 @@ def _shape(series: Series, x: Callable[[float], float], y: Callable[[float], flo
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
         dashed = " dashed" if series.dashed else ""
         yield f'<polyline class="line {colour}{dashed}" points="{path}">{title}</polyline>'
+
+
+def _free_place(wanted: Point, taken: list[Point]) -> Point:
+    """The place for a label, moved down below those that it would cover."""
+    left, base = wanted
+    while any(abs(left - other) < _LABEL[0] and abs(base - line) < _LABEL[1] for other, line in taken):
+        base += 1.0
+    taken.append((left, base))
+    return left, base
 
 
 def _stepped(points: Sequence[Point]) -> list[Point]:

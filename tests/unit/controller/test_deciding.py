@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from common.domain.progress import Counts
-from controller.deciding import decide, is_due
+from controller.arbiter import Demand
+from controller.deciding import Asked, ask, decide, demand_of, is_due
 from controller.laws import Law, LawSettings, Memory, Proposal, Situation
 from controller.laws.fixed import Nop
 from controller.laws.threshold import Threshold, ThresholdSettings
@@ -202,3 +203,32 @@ def test_new_gains_do_not_make_the_count_jump(gains: dict[str, object]) -> None:
     again = decide(kept, seen, law, BUILT_IN.settings("pid", new), None, START + 95.1)
     assert again.decision is not None
     assert abs(again.decision.granted - kept.desired) <= 1
+
+
+# What the arbiter is told.
+
+
+def demanded(law: str = "deadline", **given: Any) -> Demand:
+    request = request_for(law, maximum=20, expected=given.pop("expected", None))
+    asked = ask(begin(request, START), observed(**given), BUILT_IN.law(law), BUILT_IN.settings(law, {}), None, START)
+    assert isinstance(asked, Asked)
+    return demand_of(asked, START)
+
+
+def test_a_demand_tells_the_work_that_is_left_by_what_items_took() -> None:
+    told = demanded(deadline=600.0, elapsed=100.0, mean=10.0, count=48, ready=50, leased=2, running=(4.0, 6.0))
+    assert told.work == pytest.approx(50 * 10 + 6 + 4)
+    assert told.deadline_at == START + 500.0
+    assert (told.most, told.urgent) == (20, False)
+    assert told.eta is not None and told.until is not None and told.until > START
+
+
+def test_or_by_what_they_are_said_to_take_or_by_what_the_law_expects() -> None:
+    hinted = demanded(deadline=600.0, elapsed=1.0, expected=3.0, ready=100, leased=0, done=0, count=0)
+    assert hinted.work == pytest.approx(300.0)
+    assert demanded(deadline=600.0, elapsed=1.0, ready=100, leased=0, done=0, count=0).work is None
+
+
+def test_few_items_can_use_few_replicas_and_ended_ones_none() -> None:
+    told = demanded(deadline=600.0, mean=10.0, count=97, ready=1, leased=2, done=97)
+    assert told.most == max(3, told.wanted)

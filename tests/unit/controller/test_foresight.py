@@ -70,9 +70,10 @@ def test_a_plan_knows_the_others() -> None:
     busy = Demand(wanted=20, most=20, holding=20, deadline_at=START + 100, work=2000.0)
     alone = planned(capacity=Capacity(replicas=20))
     assert alone.granted == alone.wanted and alone.fits
-    beside = planned({"kj-0000001": busy.model_copy(update={"work": 1050.0})}, Capacity(replicas=20), deadline=80.0)
+    smaller = busy.model_copy(update={"work": 990.0, "deadline_at": START + 80})
+    beside = planned({"kj-0000001": smaller}, Capacity(replicas=20), deadline=70.0)
     assert not beside.fits and beside.granted < beside.wanted and beside.endangered == ()
-    small = planned({"kj-0000001": busy}, Capacity(replicas=20), items=5, deadline=100.0, expected_item_time=9.0)
+    small = planned({"kj-0000001": busy}, Capacity(replicas=20), items=30, deadline=100.0, expected_item_time=9.0)
     assert small.endangered == ("kj-0000001",) and small.fits
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -150,3 +152,10 @@ def test_more_replicas_gain_nothing_once_the_launches_take_longest() -> None:
     plant = PlantModel(startup=Constant(6.0), launch_interval=1.0)
     few, many = (simulate_one(batch([0.2] * 327, count, plant=plant)).finished or 0.0 for count in (12, 40))
     assert few - many < 0.1 * few
+
+
+def test_the_example_of_the_library_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+    [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(example, {})
+    assert capsys.readouterr().out.startswith("True ")

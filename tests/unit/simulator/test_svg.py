@@ -46,5 +46,5 @@ def test_whatever_is_drawn_is_well_formed(
 ) -> None:
     high = [value + 1.0 for _, value in points]
     series = Series(title, points, shape, high=high, labels=[title] * len(points))  # type: ignore[arg-type]
-    chart = Chart(title, [series, series], title, title, marks=[(1.0, title)], x_is_time=is_time, y_is_time=is_time)
+    chart = Chart(title, [series, series], title, marks=[(1.0, title)], x_is_time=is_time, y_is_time=is_time)
     assert ElementTree.fromstring(draw(chart, style=True)).tag == f"{SVG}svg"
