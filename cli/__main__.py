@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import exit_codes
-from cli.commands import cluster, control, queries, stack, submitting, watching
+from cli.commands import cluster, control, foreseeing, queries, simulating, stack, submitting, watching
 
 
 @click.group(epilog=exit_codes.HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,10 +31,14 @@ for command in (
     queries.report,
     queries.events,
     queries.nodes,
+    foreseeing.forecast,
+    foreseeing.decisions,
+    foreseeing.change,
+    foreseeing.history,
     cluster.cluster,
     control.stop,
     control.delete,
-    cluster.cluster,
+    simulating.simulate,
 ):
     main.add_command(command)
 

@@ -11,6 +11,9 @@ import requests
 _LONGEST_SILENCE = 86400.0
 """Seconds a followed log may be silent: work may be, and the manager ends the stream in time."""
 
+_LONGEST_PROBE = 660.0
+"""Seconds; the manager bounds it more tightly."""
+
 
 class Rejected(Exception):
     """The manager refused: ``status``, its message, and the faults it listed as (field, problem)."""
@@ -43,6 +46,27 @@ class ManagerClient:
         """POST a submission; the answer with job_id and warnings."""
         answer: dict[str, Any] = self._json("POST", "/submissions", data=document, headers={"Content-Type": media_type})
         return answer
+
+    def plan(self, document: bytes, media_type: str) -> dict[str, Any]:
+        """What would become of a submission: nothing is created."""
+        parameters = {"dry_run": "true"}
+        headers = {"Content-Type": media_type}
+        answer: dict[str, Any] = self._json("POST", "/submissions", params=parameters, data=document, headers=headers)
+        return answer
+
+    def change(self, id: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Change a running submission; what differs now."""
+        answer: dict[str, Any] = self._json("PATCH", f"/submissions/{id}", json=patch)
+        return answer
+
+    def histories(self) -> dict[str, dict[str, Any]]:
+        """What submissions of each name and image taught."""
+        answer: dict[str, dict[str, Any]] = self._json("GET", "/history")
+        return answer
+
+    def forget_history(self, key: str | None = None) -> None:
+        """Forget one, or all."""
+        self._call("DELETE", f"/history/{quote(key, safe='')}" if key is not None else "/history")
 
     def submissions(self, state: str | None = None) -> dict[str, dict[str, Any]]:
         """Status objects by id."""
@@ -121,9 +145,11 @@ class ManagerClient:
         """Forget a cluster."""
         self._call("DELETE", f"/submissions/cluster/{quote(name, safe='')}")
 
-    def cluster_check(self) -> dict[str, Any]:
-        """What the cluster has and lacks: ok, and findings with service, name, ok, message."""
-        answer: dict[str, Any] = self._json("GET", "/cluster/check")
+    def cluster_check(self, probe: bool) -> dict[str, Any]:
+        """What the cluster has and lacks: ok, and findings with service, name, ok, message; ``probe``: also from a
+        pod's place, which takes as long as a pod takes to start."""
+        method, timeout = ("POST", _LONGEST_PROBE) if probe else ("GET", self._timeout)
+        answer: dict[str, Any] = self._json(method, "/cluster/check", timeout=timeout)
         return answer
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:

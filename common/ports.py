@@ -10,7 +10,9 @@ from asperathos_worker.queue.api import ServiceQueue
 from pydantic import BaseModel
 
 from common.domain.access import Access
+from common.domain.capacity import Capacity
 from common.domain.cluster import ClusterEvent, JobView, LogLine, NodeView, SubmissionView
+from common.domain.events import Event
 from common.domain.metrics import Measurement, Point
 from common.domain.queues import QueueAddress
 
@@ -64,6 +66,23 @@ class Records(Protocol[M]):
 
     def all(self, ids: Sequence[str] | None = None) -> dict[str, M]:
         """Many records in one call (all of them when ``ids`` is None); missing ones are left out."""
+
+
+class Board(Protocol[M]):
+    """Entries by board and id that every process sees, and of which each replaces its own. For what is told anew all
+    the time: an entry has no version. Every method raises Unavailable when the store does not answer."""
+
+    def exchange(self, name: str, id: str, entry: M) -> dict[str, M]:
+        """Put the entry, and read all entries of that board (this one among them) in the same step."""
+
+    def put(self, name: str, id: str, entry: M) -> None:
+        """Put the entry."""
+
+    def entries(self, name: str) -> dict[str, M]:
+        """All entries of that board."""
+
+    def drop(self, name: str, id: str) -> None:
+        """Remove the entry. Idempotent."""
 
 
 class Journal(Protocol):
@@ -141,7 +160,20 @@ class MetricStore(Protocol):
         """Samples of one measurement of one submission after ``since`` (Unix s), oldest first."""
 
     def expire(self, submission: str, ttl: float) -> None:
-        """Forget a submission's series after ttl seconds, where the store can."""
+        """Forget a submission's series after ttl seconds, where the store can. Raises Unavailable."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what was written before can be read by all, for timeout seconds at most; whether it can."""
+
+    def close(self, timeout: float) -> None:
+        """Write what is buffered, for timeout seconds at most, and give up the connections."""
+
+
+class Annotations(Protocol):
+    """Events beside the time series, where dashboards mark them."""
+
+    def annotate(self, submission: str, event: Event) -> None:
+        """Keep the event. May buffer; never raises for an outage of the store."""
 
 
 class Queues(Protocol):
@@ -170,8 +202,11 @@ class Cluster(Protocol):
     def create_job(self, manifest: Mapping[str, Any]) -> bool:
         """Create a Job; False when one by that name is there already."""
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        """Create a pod; False when one by that name is there already."""
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        """Have a Deployment, new or there already; returns its uid, for what is to go with it."""
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        """Have a Service, new or there already; returns where pods reach it: its address, or its name without one."""
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         """Create a secret; False when one by that name is there already."""
@@ -181,6 +216,9 @@ class Cluster(Protocol):
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         """Make the Job the only owner of the secret, so that it goes with it. False when one of them is gone."""
+
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        """The same for a config map."""
 
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
@@ -211,6 +249,10 @@ class Cluster(Protocol):
 
     def nodes(self) -> list[NodeView]:
         """The cluster's nodes."""
+
+    def offer(self) -> Capacity:
+        """What the ready nodes have for pods of submissions: what they offer less what other pods ask for. What is
+        there for one kind of node only (GPUs, memory) is added up over all: a sum, not a promise that a pod fits."""
 
     def version(self) -> str:
         """The server's version, to see whether it answers."""

@@ -9,7 +9,7 @@ from flask import Flask, Response, jsonify, request
 from common.domain.errors import BadRequest, Fault
 from common.http.app import require_service_token
 from common.http.body import read_contract
-from common.http.contracts import LawRequest, ScalingRequest, SetupRequest
+from common.http.contracts import ForecastRequest, LawRequest, ScalingRequest, SetupRequest
 from controller.service import ScalingService
 
 SPELLINGS = ("scaling", "scailing", "scalinig")
@@ -31,6 +31,10 @@ def register(app: Flask, service: ScalingService, token: str) -> None:
     def setup() -> tuple[str, int]:
         service.setup(read_contract(request, SetupRequest))
         return "", 204
+
+    @app.post("/forecast")
+    def forecast() -> Response:
+        return jsonify(service.forecast(read_contract(request, ForecastRequest)).model_dump(mode="json"))
 
     def validate() -> tuple[str, int]:
         service.validate(read_contract(request, LawRequest))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from common.adapters.kubernetes_clusters import connect_clusters
-from common.adapters.redis_history import RedisJournal, RedisTexts
+from common.adapters.redis_board import RedisBoard
+from common.adapters.redis_history import RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
@@ -14,6 +15,9 @@ from common.domain.progress import Observation
 from common.http.cluster_route import register_cluster_check
 from common.http.server import Service
 from controller.api import register
+from controller.arbiter import Demand
+from controller.arbitration import DEMANDS, Arbitration
+from controller.capacity import OFFERS, Capacities, CapacityRules, CapacitySteps, Offer
 from controller.lawbook import LawBook, read_laws
 from controller.loop import ScalingLoop, World
 from controller.record import CAPS, RECORDS, Cap, Scaling
@@ -27,8 +31,12 @@ def build(settings: Settings, roles: Roles) -> Service:
     laws = read_laws()
     records = RedisRecords(foundation.redis, RECORDS, Scaling, active=lambda record: record.active)
     caps = RedisRecords(foundation.redis, CAPS, Cap)
-    journal = RedisJournal(foundation.redis)
+    journal = foundation.journal
     clusters = connect_clusters(foundation.redis, settings, settings.cluster_timeout)
+    rules = CapacityRules(settings.capacity, settings.default_cluster)
+    offers = RedisRecords(foundation.redis, OFFERS, Offer)
+    capacities = Capacities(rules, offers, clusters, foundation.clock)
+    arbitration = Arbitration(RedisBoard(foundation.redis, DEMANDS, Demand), capacities)
     loop = None
     if roles.loop:
         world = World(
@@ -41,17 +49,25 @@ def build(settings: Settings, roles: Roles) -> Service:
             texts=RedisTexts(foundation.redis),
             clock=foundation.clock,
             laws=laws,
+            arbitration=arbitration,
         )
-        loop = foundation.loop(ScalingLoop(world))
+        loop = foundation.loop(CapacitySteps(ScalingLoop(world), capacities))
     checks = {"laws": lambda: _check_laws(laws)}
     app = foundation.app(checks if loop is None else {**checks, "loop": loop.check})
     if roles.api:
         service = ScalingService(
-            records, caps, journal, foundation.wakeups, foundation.clock, laws, settings.scaling_keep
+            records,
+            caps,
+            journal,
+            foundation.wakeups,
+            foundation.clock,
+            laws,
+            arbitration,
+            settings.scaling_keep,
         )
         register(app, service, settings.service_token.get_secret_value())
         register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
-    return Service(app, loop)
+    return foundation.service_of(app, loop)
 
 
 def _check_laws(laws: LawBook) -> None:

@@ -1,4 +1,8 @@
-"""One decision: observation -> law -> guard -> Decision and the record after it. Pure; ``now`` in Unix seconds."""
+"""One decision: observation -> law -> guard -> arbiter -> Decision and the record after it. Pure; Unix seconds.
+
+``ask`` says what law and guard want, ``demand_of`` what that is to the arbiter of the cluster, ``settle`` writes down
+what was granted. ``decide`` is all of it for a submission that has its cluster to itself.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dataclasses import dataclass, replace
 from common.domain.progress import Decision, Observation
 from common.domain.submission import Kind
 from common.logging import get_logger
+from controller.arbiter import Demand, Share
 from controller.guard import Bounds, Granted, Past, grant, hold, staleness_limit
 from controller.lawbook import AnyLaw
 from controller.laws import LawSettings, Proposal, Situation
@@ -17,6 +22,9 @@ from controller.record import Scaling
 log = get_logger(__name__)
 _MOST_MEMORY = 262_144
 """Characters of JSON a law may remember."""
+_LEAST_STANDING = 60.0
+_STANDING_INTERVALS = 5.0
+"""A demand that is not renewed for so many intervals, and at least so many seconds, does not count any more."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,36 @@ def is_over(observation: Observation) -> bool:
     return observation.counts.total is not None and observation.counts.outstanding == 0
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the law proposes and the guard lets through, before the arbiter has its say."""
+
+    record: Scaling
+    observation: Observation
+    proposal: Proposal
+    granted: Granted
+    bounds: Bounds
+    situation: Situation | None
+    """What the law was told; None when it was not asked."""
+
+    @property
+    def replicas(self) -> int:
+        """The count asked for."""
+        return self.granted.replicas
+
+
 def decide(
     record: Scaling, observation: Observation, law: AnyLaw, settings: LawSettings, cap: int | None, now: float
 ) -> Outcome:
-    """The next decision. The caller asks only when one is due."""
+    """The next decision of a submission that shares its cluster with nobody. The caller asks only when one is due."""
+    asked = ask(record, observation, law, settings, cap, now)
+    return asked if isinstance(asked, Outcome) else settle(asked, None, now)
+
+
+def ask(
+    record: Scaling, observation: Observation, law: AnyLaw, settings: LawSettings, cap: int | None, now: float
+) -> Asked | Outcome:
+    """What law and guard ask for; an Outcome when there is nothing to decide any more."""
     record = noted(record, observation, now)
     request = record.request
     if request.kind is Kind.BATCH and is_over(observation):
@@ -50,17 +84,79 @@ def decide(
     bounds = Bounds.of(request.replicas.min, request.replicas.max, cap)
     past = Past(record.desired, record.raised_at, record.changed_at)
     age = now - (record.seen_at if record.seen_at is not None else now)
+    proposal = Proposal(record.desired, "", memory=record.memory)
+    situation = None
     if age >= staleness_limit(request.control.interval):
         granted = hold(bounds, past, f"guard: the last observation is {age:.0f} s old, holds")
-        proposal = Proposal(record.desired, "", memory=record.memory)
     elif not observation.cluster_available:
         granted = hold(bounds, past, "guard: the cluster does not answer, holds")
-        proposal = Proposal(record.desired, "", memory=record.memory)
     else:
         situation = situation_of(record, observation, bounds)
         proposal = consult(law, situation, settings, record)
         granted = grant(proposal, bounds, request.control, past, now)
-    return _settle(record, observation, proposal, granted, now)
+    return Asked(record, observation, proposal, granted, bounds, situation)
+
+
+def demand_of(asked: Asked, now: float) -> Demand:
+    """What the arbiter must know of it. The work left is what the law expects: its count for as long as it takes."""
+    record, seen, proposal = asked.record, asked.observation, asked.proposal
+    request = record.request
+    is_batch = request.kind is Kind.BATCH
+    eta = proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None
+    most = min(asked.bounds.maximum, seen.counts.outstanding) if is_batch else asked.bounds.maximum
+    return Demand(
+        wanted=asked.replicas,
+        minimum=asked.bounds.minimum,
+        most=max(asked.replicas, most),
+        holding=max(record.requested, record.desired),
+        requests=request.requests,
+        priority=request.priority,
+        deadline_at=None if seen.deadline is None or not is_batch else now + _finite(seen.deadline - seen.elapsed),
+        work=None if eta is None or not is_batch else max(0.0, eta) * max(0, asked.proposal.wanted),
+        urgent=not is_batch,
+        waiting_since=record.waiting_since,
+        turn_until=record.turn_until,
+        until=now + max(_LEAST_STANDING, _STANDING_INTERVALS * request.control.interval),
+    )
+
+
+def settle(asked: Asked, share: Share | None, now: float) -> Outcome:
+    """The decision and the record after it; ``share`` is the arbiter's word, None where there is no arbiter."""
+    record, seen, proposal = asked.record, asked.observation, asked.proposal
+    replicas = asked.replicas if share is None else share.replicas
+    said = (proposal.reason, asked.granted.reason, "" if share is None else share.reason)
+    reason = "; ".join(part for part in said if part)
+    changes = {
+        "desired": replicas,
+        "memory": dict(proposal.memory),
+        "reason": reason,
+        "decided_at": now,
+    }
+    if replicas != record.desired:
+        changes["changed_at"] = now
+        changes["scalings"] = record.scalings + 1
+    if replicas > record.desired:
+        changes["raised_at"] = now
+    decision = Decision(
+        at=now,
+        law=record.request.law,
+        wanted=proposal.wanted if isinstance(proposal.wanted, int) else asked.replicas,
+        asked=asked.replicas,
+        granted=replicas,
+        previous=record.desired,
+        reason=reason,
+        feasible=proposal.feasible,
+        eta=proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None,
+        progress=_finite(seen.progress),
+        error=_finite(seen.error),
+        observed=seen.replicas.observed,
+        pending=seen.replicas.pending,
+        outstanding=seen.counts.outstanding,
+        throughput=_finite(seen.throughput),
+        service_time=_finite(seen.service.mean),
+        observed_at=_finite(seen.at),
+    )
+    return Outcome(record.model_copy(update=changes), decision)
 
 
 def situation_of(record: Scaling, observation: Observation, bounds: Bounds) -> Situation:
@@ -77,6 +173,7 @@ def situation_of(record: Scaling, observation: Observation, bounds: Bounds) -> S
         target=request.target,
         expected_item_time=request.expected_item_time,
         item_timeout=request.item_timeout,
+        history=request.history,
     )
 
 
@@ -101,35 +198,6 @@ def noted(record: Scaling, observation: Observation, now: float) -> Scaling:
     if at != record.observed_at or record.seen_at is None or record.seen_at > now:
         return record.model_copy(update={"observed_at": at, "seen_at": now})
     return record
-
-
-def _settle(record: Scaling, seen: Observation, proposal: Proposal, granted: Granted, now: float) -> Outcome:
-    reason = "; ".join(part for part in (proposal.reason, granted.reason) if part)
-    changes = {
-        "desired": granted.replicas,
-        "memory": dict(proposal.memory),
-        "reason": reason,
-        "decided_at": now,
-    }
-    if granted.replicas != record.desired:
-        changes["changed_at"] = now
-        changes["scalings"] = record.scalings + 1
-    if granted.replicas > record.desired:
-        changes["raised_at"] = now
-    decision = Decision(
-        at=now,
-        law=record.request.law,
-        wanted=proposal.wanted if isinstance(proposal.wanted, int) else granted.replicas,
-        granted=granted.replicas,
-        previous=record.desired,
-        reason=reason,
-        feasible=proposal.feasible,
-        eta=proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None,
-        progress=_finite(seen.progress),
-        error=_finite(seen.error),
-        observed=seen.replicas.observed,
-    )
-    return Outcome(record.model_copy(update=changes), decision)
 
 
 def _finite(value: float) -> float:

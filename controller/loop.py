@@ -23,7 +23,9 @@ from controller.actuation import (
     only_last_items,
     reconcile,
 )
-from controller.deciding import decide, is_due, is_over, noted
+from controller.arbitration import Arbitration
+from controller.deciding import Asked, ask, is_due, is_over, noted
+from controller.foresight import foresee
 from controller.guard import Bounds
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling
@@ -52,6 +54,7 @@ class World:
     texts: Texts
     clock: Clock
     laws: LawBook
+    arbitration: Arbitration
 
 
 class ScalingLoop:
@@ -108,11 +111,17 @@ class ScalingLoop:
             reason = f"holds: {error.message}"
             undecided = record.model_copy(update={"decided_at": now, "reason": reason})
             return undecided, self._world.records.update(id, undecided, version), True
-        outcome = decide(record, observation, law, settings, cap, now)
+        asked = ask(record, observation, law, settings, cap, now)
+        if isinstance(asked, Asked):
+            outcome = self._world.arbitration.settle(id, asked, now)
+        else:
+            outcome = asked
+            self._world.arbitration.withdraw(id, request.cluster)
         decided = outcome.record
         version = self._world.records.update(id, decided, version)
-        if outcome.decision is not None:
-            self._world.journal.append(DECISIONS, id, outcome.decision)
+        if outcome.decision is not None and isinstance(asked, Asked):
+            foreseen = foresee(asked, outcome.decision, settings)
+            self._world.journal.append(DECISIONS, id, outcome.decision.model_copy(update={"forecast": foreseen}))
             _log_decision(id, outcome.decision)
         return decided, version, True
 

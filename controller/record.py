@@ -56,6 +56,10 @@ class Scaling(BaseModel):
     """When that observation was first seen, by our clock."""
     uneven_since: float | None = None
     """Since when other than the desired number of pods exist."""
+    waiting_since: float | None = None
+    """Since when the arbiter has kept it below its least count."""
+    turn_until: float | None = None
+    """Until when the arbiter serves it first, because it waited for long."""
     scalings: int = 0
     peak: int = 0
 
@@ -73,8 +77,10 @@ def begin(request: ScalingRequest, now: float) -> Scaling:
 
 
 def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
-    """The record after another POST. The same request changes nothing; a new Job keeps what was learned and wanted."""
-    if record.active and record.request == request:
+    """The record after another POST. The same request changes nothing, and one of an earlier revision neither; a new
+    Job keeps what was learned and wanted, and so do new settings: only another law begins without memory. What changed
+    is decided on at once."""
+    if record.active and (record.request == request or request.revision < record.request.revision):
         return record
     changes: dict[str, Any] = {"request": request, "active": True}
     if not record.active:
@@ -93,4 +99,6 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
         }
     if record.request.law != request.law:
         changes["memory"] = {}
+    if record.request.revision != request.revision:
+        changes["decided_at"] = None
     return record.model_copy(update=changes)

@@ -9,8 +9,10 @@ from typing import Any
 from common.domain.errors import BadRequest, Conflict, Fault, NotFound
 from common.domain.events import DECISIONS
 from common.domain.progress import Decision
-from common.http.contracts import LawRequest, ScalingRequest, ScalingView, SetupRequest
+from common.http.contracts import ForecastAnswer, ForecastRequest, LawRequest, ScalingRequest, ScalingView, SetupRequest
 from common.ports import Clock, Journal, Records, Versioned, Wakeups
+from controller.arbitration import Arbitration
+from controller.foresight import plan
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling, begin, renew
 
@@ -32,6 +34,7 @@ class ScalingService:
         wakeups: Wakeups,
         clock: Clock,
         laws: LawBook,
+        arbitration: Arbitration,
         keep: float,
     ) -> None:
         self._records = records
@@ -40,6 +43,7 @@ class ScalingService:
         self._wakeups = wakeups
         self._clock = clock
         self._laws = laws
+        self._arbitration = arbitration
         self._keep = keep
 
     def start(self, id: str, request: ScalingRequest) -> None:
@@ -77,6 +81,7 @@ class ScalingService:
             except Conflict:
                 continue
             self._caps.delete(id)
+            self._arbitration.withdraw(id, kept.value.request.cluster)
             self._journal.expire(DECISIONS, id, self._keep)
             return
         raise Conflict(f"scaling of {id} is being changed by others; try again")
@@ -100,6 +105,13 @@ class ScalingService:
     def validate(self, request: LawRequest) -> None:
         """Whether a submission may ask for this. Raises BadRequest with the fields of its ``control``."""
         self._laws.settings(request.law, request.settings)
+
+    def forecast(self, request: ForecastRequest) -> ForecastAnswer:
+        """What would become of such a submission. Raises BadRequest as ``validate`` does."""
+        settings = self._laws.settings(request.law, request.control.settings)
+        now = self._clock.now()
+        demands, capacity = self._arbitration.standing(request.cluster, now)
+        return plan(request, self._laws.law(request.law), settings, demands, capacity, now)
 
     def laws(self) -> dict[str, dict[str, Any]]:
         """Every installed law as plain data."""

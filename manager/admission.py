@@ -9,7 +9,7 @@ from typing import Protocol
 from asperathos_worker.errors import BadTemplate
 from asperathos_worker.template import parse_template
 
-from common.domain.errors import BadRequest, Fault, NotFound, Unavailable, WorkloadError
+from common.domain.errors import BadRequest, Fault, InvalidSubmission, NotFound, Unavailable, WorkloadError
 from common.domain.parsing import nearest
 from common.domain.submission import ORIGINS, SubmissionSpec
 from common.http.client import ServiceClient
@@ -18,7 +18,7 @@ from common.plugins import PluginInfo, list_plugins
 from manager.permissions import Permissions, refusals, remarks
 from manager.workload import Sources, WorkloadSettings, check_workload, installed_sources
 
-_BUILT_IN_VISUALIZERS = ("builtin",)
+_BUILT_IN_VISUALIZERS = ("builtin", "grafana", "k8s-grafana")
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,16 @@ class Admission:
         faults = [*_template(spec), *law_faults, *self._plugin_names(spec), *refused, *self._workload(spec)]
         return Findings(tuple(faults), (*warnings, *remarks(spec, self._permissions)))
 
+    def check_law(self, spec: SubmissionSpec) -> None:
+        """Whether a running submission may have this law with these settings. Raises InvalidSubmission, and Unavailable
+        when nobody can tell: what runs is not put at risk."""
+        try:
+            self._laws.validate(LawRequest(law=spec.law, settings=spec.control.settings))
+        except BadRequest as error:
+            raise InvalidSubmission(error.faults or (Fault("control", error.message),)) from error
+        except NotFound as error:
+            raise Unavailable(f"the law and its settings could not be checked: {error.message}") from error
+
     def _law(self, spec: SubmissionSpec) -> tuple[Sequence[Fault], list[str]]:
         try:
             self._laws.validate(LawRequest(law=spec.law, settings=spec.control.settings))
@@ -87,7 +97,7 @@ class Admission:
         # Run from a source tree that is not installed, there are no entry points to know monitors by.
         if monitors and spec.monitoring.plugin not in monitors:
             faults.append(Fault("monitoring.plugin", _unknown("monitor", spec.monitoring.plugin, monitors)))
-        known = [*_BUILT_IN_VISUALIZERS, *visualizers]
+        known = sorted({*_BUILT_IN_VISUALIZERS, *visualizers})
         if spec.dashboard.enabled and spec.dashboard.plugin not in known:
             faults.append(Fault("dashboard.plugin", _unknown("visualizer", spec.dashboard.plugin, known)))
         return faults

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from common.domain.capacity import requests_of
 from common.domain.errors import AsperathosError, BadRequest, Conflict, NotFound
 from common.domain.submission import Submission, SubmissionSpec
 from common.http.contracts import (
@@ -26,6 +27,7 @@ from common.http.contracts import (
 )
 from common.logging import get_logger
 from common.ports import Clock
+from manager.histories import Histories
 from manager.manifests import job_name
 
 M = TypeVar("M", bound=BaseModel)
@@ -67,7 +69,8 @@ class AnnounceRules:
 class _Told:
     """What one service was told of one submission."""
 
-    generation: int = 0
+    version: tuple[int, int] = (0, 0)
+    """Generation and revision."""
     due: float = 0.0
     failures: int = 0
     problem: str = ""
@@ -83,12 +86,20 @@ class _Memory:
 
 
 class Announcer:
-    """``namespace`` is where submissions that name none run."""
+    """``namespace`` is where submissions that name none run, ``histories`` tells what earlier ones taught."""
 
-    def __init__(self, others: Others, clock: Clock, namespace: str, rules: AnnounceRules | None = None) -> None:
+    def __init__(
+        self,
+        others: Others,
+        clock: Clock,
+        namespace: str,
+        histories: Histories,
+        rules: AnnounceRules | None = None,
+    ) -> None:
         self._others = others
         self._clock = clock
         self._namespace = namespace
+        self._histories = histories
         self._rules = rules or AnnounceRules()
         self._lock = threading.Lock()
         self._memories: dict[str, _Memory] = {}
@@ -201,7 +212,8 @@ class Announcer:
         check: Callable[[Submission], bool],
     ) -> None:
         now = self._clock.monotonic()
-        is_new = told.generation != submission.generation
+        version = submission.generation, submission.revision
+        is_new = told.version != version
         if now < told.due and not (is_new and not told.failures):
             return
         try:
@@ -215,7 +227,7 @@ class Announcer:
         except AsperathosError as error:
             self._failed(told, service, submission.id, error)
             return
-        told.generation, told.failures, told.problem = submission.generation, 0, ""
+        told.version, told.failures, told.problem = version, 0, ""
         told.due = now + self._rules.check
 
     def _failed(self, told: _Told, service: str, id: str, error: AsperathosError) -> None:
@@ -254,8 +266,12 @@ class Announcer:
             created_at=submission.created_at,
             deadline=spec.deadline,
             target=spec.target.latency if spec.target is not None else None,
+            name=spec.name,
+            kind=spec.kind,
+            law=spec.law,
             settings=spec.monitoring.settings,
             keep=spec.keep,
+            revision=submission.revision,
         )
         request = MonitoringRequest(
             plugin=spec.monitoring.plugin, collect_period=spec.monitoring.interval, plugin_info=info
@@ -276,14 +292,19 @@ class Announcer:
             replicas=spec.replicas,
             initial=submission.generation_replicas,
             grace_period=spec.grace_period,
+            revision=submission.revision,
             expected_item_time=spec.expected_item_time,
             item_timeout=spec.item_timeout,
+            priority=spec.priority,
+            requests=requests_of(spec.resources),
+            history=self._histories.of(spec),
         )
         self._others.controller.post(f"/scaling/{submission.id}", request)
 
 
 def _visualizing(spec: SubmissionSpec) -> VisualizingRequest:
     return VisualizingRequest(
+        plugin=spec.monitoring.plugin,
         name=spec.name,
         kind=spec.kind,
         visualizer_plugin=spec.dashboard.plugin,

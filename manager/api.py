@@ -20,6 +20,7 @@ from common.http.body import read_contract, read_document, read_optional_documen
 from common.plugins import list_plugins
 from manager.clusters import ClusterRegistry, Known, NewCertificate, NewCluster
 from manager.following import Following
+from manager.histories import Histories, PastRuns
 from manager.reports import Reports
 from manager.service import Accepted, ManagerService, Request, Selection
 
@@ -41,15 +42,17 @@ def register(
     service: ManagerService,
     reports: Reports,
     clusters: ClusterRegistry,
+    histories: Histories,
     max_item: int,
     cors_origin: str = "",
 ) -> None:
     """Add the routes to the app. ``max_item`` is the largest item in bytes, ``cors_origin`` whose pages may call."""
     _register_submissions(app, service)
     _register_submission(app, service)
-    _register_reports(app, reports)
+    _register_reports(app, service, reports)
     _register_items(app, service, reports, max_item)
     _register_clusters(app, clusters)
+    _register_history(app, histories)
     _register_installation(app, reports, clusters)
     if cors_origin:
         _register_cors(app, cors_origin)
@@ -58,8 +61,8 @@ def register(
 def _register_submissions(app: Flask, service: ManagerService) -> None:
     @app.post("/submissions")
     def submit() -> tuple[Response, int]:
-        if "dry_run" in request.args:
-            raise _bad_parameter("dry_run", "is not offered by this version")
+        if _switch("dry_run"):
+            return jsonify(service.plan(Request(read_document(request)))), 200
         accepted = service.submit(Request(read_document(request), _idempotency_key(), _digest()))
         return _accepted(accepted)
 
@@ -79,6 +82,12 @@ def _register_submission(app: Flask, service: ManagerService) -> None:
     @app.get("/submissions/<id>")
     def status(id: str) -> Response:
         return jsonify(service.status(id, with_spec=_switch("spec")))
+
+    @app.patch("/submissions/<id>")
+    def change(id: str) -> Response:
+        done = service.change(id, read_document(request))
+        differences = {each.field: {"old": each.old, "new": each.new} for each in done.differences}
+        return jsonify({"job_id": done.id, "changed": differences})
 
     @app.delete("/submissions/<id>")
     def delete(id: str) -> tuple[str, int]:
@@ -108,7 +117,7 @@ def _register_submission(app: Flask, service: ManagerService) -> None:
         return _accepted(service.retry(id))
 
 
-def _register_reports(app: Flask, reports: Reports) -> None:
+def _register_reports(app: Flask, service: ManagerService, reports: Reports) -> None:
     @app.get("/submissions/<id>/log")
     def log(id: str) -> Response:
         pod = request.args.get("pod")
@@ -141,6 +150,11 @@ def _register_reports(app: Flask, reports: Reports) -> None:
     @app.get("/submissions/<id>/events")
     def events(id: str) -> Response:
         return jsonify(reports.events(id, _whole("count", 1000, 1, _MOST_EVENTS)))
+
+    @app.get("/submissions/<id>/decisions")
+    def decisions(id: str) -> Response:
+        found = service.decisions(id, _whole("count", 100, 1, _MOST_EVENTS))
+        return jsonify({"decisions": [decision.model_dump(mode="json") for decision in found]})
 
     @app.get("/submissions/<id>/visualizer")
     def visualizer(id: str) -> Response:
@@ -225,6 +239,44 @@ def _register_installation(app: Flask, reports: Reports, clusters: ClusterRegist
         return jsonify({"plugins": [asdict(info) for info in list_plugins()]})
 
 
+def _register_history(app: Flask, histories: Histories) -> None:
+    @app.get("/history")
+    def all_history() -> Response:
+        return jsonify({key: _runs(runs) for key, runs in histories.listing().items()})
+
+    @app.get("/history/<key>")
+    def one_history(key: str) -> Response:
+        return jsonify(_runs(histories.get(key)))
+
+    @app.delete("/history")
+    def forget_all() -> Response:
+        _ignored_body()
+        return jsonify({"forgotten": histories.forget_all()})
+
+    @app.delete("/history/<key>")
+    def forget(key: str) -> tuple[str, int]:
+        _ignored_body()
+        histories.forget(key)
+        return "", 204
+
+
+def _runs(runs: PastRuns) -> dict[str, Any]:
+    service = runs.history.service
+    return {
+        "name": runs.name,
+        "image": runs.image,
+        "updated_at": runs.updated_at,
+        "submissions": runs.history.submissions,
+        "items": service.count,
+        "mean": service.mean,
+        "deviation": service.deviation,
+        "longest": service.longest,
+        "failures": runs.history.failures,
+        "attempts": runs.history.attempts,
+        "startup": runs.history.startup,
+    }
+
+
 def _register_cors(app: Flask, origin: str) -> None:
     @app.after_request
     def allow(response: Response) -> Response:
@@ -233,7 +285,7 @@ def _register_cors(app: Flask, origin: str) -> None:
         if origin != "*":
             response.headers.add("Vary", "Origin")
         if request.method == "OPTIONS":
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
             response.headers["Access-Control-Allow-Headers"] = "Content-Type, Idempotency-Key, X-Request-Id"
         return response
 

@@ -42,7 +42,9 @@ class LifecycleRules:
     report_patience: float = 5.0
     """How long the end waits for the monitor's report."""
     queue_patience: float = 300.0
-    """How long a dedicated queue's pod may take to run."""
+    """How long a dedicated queue may take to answer."""
+    queue_notice: float = 10.0
+    """After which it is told that one whose pod runs does not answer."""
     watch: float = 1.0
     """Between two looks at a running submission."""
     watch_near_end: float = 0.2
@@ -80,10 +82,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class ProvideQueue:
-    """Have the dedicated queue's pod running; ``host`` once it is."""
-
-    host: str = ""
-    reason: str = ""
+    """Have the dedicated queue, which then starts and answers by itself."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +169,8 @@ def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> St
         return _after_the_end(submission, facts, rules)
     if submission.intent is Intent.TERMINATE:
         return _terminate(submission, facts, rules)
-    if facts.queue_problem:
-        return _without_queue(facts, rules)
+    if facts.queue_problem and not (submission.intent is Intent.STOP and submission.generation == 0):
+        return _without_queue(submission, facts, rules)
     if submission.intent is Intent.STOP:
         return _stop(submission, facts, rules)
     if submission.state is State.CREATED:
@@ -214,7 +213,7 @@ def _stop(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     if submission.state is State.ONGOING and stats is not None and stats.over and not stats.stopped:
         # It was quicker than the request: everything is done, and saying so is the truth.
         return _settle(submission, facts, stats, rules)
-    if submission.generation == 0 and submission.spec.queue == "shared":
+    if submission.generation == 0:
         return done
     if submission.ending_at is None:
         return AskToStop()
@@ -243,16 +242,35 @@ def _settled(submission: Submission, facts: Facts, rules: LifecycleRules) -> boo
     return facts.reported or waited >= rules.report_patience
 
 
-def _without_queue(facts: Facts, rules: LifecycleRules) -> Step:
+def _without_queue(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     """A dedicated queue does not answer. Its server is started again in its pod, but the items go with the pod."""
     if facts.view is None:
         return Hold(_joined(facts.cluster_problem, facts.queue_problem), rules.watch)
     pod = _queue_pod(facts.view)
+    if not submission.loaded and not submission.generation:
+        return _await_queue(submission, pod, facts, rules)
     if pod is None or pod.deleting:
         return Conclude(State.ERROR, "the dedicated queue's pod is gone, and its items with it", remove=True)
     if pod.ended:
         return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
     return Hold(_joined(facts.queue_problem, _waiting_notice(pod)), rules.watch)
+
+
+def _await_queue(submission: Submission, pod: PodView | None, facts: Facts, rules: LifecycleRules) -> Step:
+    """It has not answered yet."""
+    notice = _waiting_notice(pod) if pod is not None else facts.warning
+    if pod is not None and pod.reason == _CRASHES:
+        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice}", remove=True)
+    is_running = pod is not None and pod.running
+    waited = facts.now - (submission.queue_at if submission.queue_at is not None else submission.created_at)
+    if waited > rules.queue_patience:
+        if is_running:
+            # It runs for its own sake: the manager has to reach it, too.
+            return Conclude(State.ERROR, facts.queue_problem, remove=True)
+        why = notice or (pod.phase if pod is not None else "it has no pod")
+        return Conclude(State.ERROR, f"the dedicated queue does not start: {why}", remove=True)
+    told = facts.queue_problem if is_running and waited > rules.queue_notice else ""
+    return Hold(_joined("waiting for the dedicated queue", notice, told, separator=": "), rules.watch_near_end)
 
 
 # Start.
@@ -262,7 +280,11 @@ def _start(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     if submission.generation > 0:
         return Launch(submission.generation)
     if submission.spec.queue == "dedicated" and not submission.redis_host:
-        return _provide_queue(facts, rules)
+        if facts.view is None:
+            return Hold(f"cannot start the queue: {facts.cluster_problem}", rules.watch)
+        return ProvideQueue()
+    if facts.stats is None and submission.loaded and submission.spec.queue == "dedicated":
+        return _emptied()
     if facts.stats is None:
         # The record says loading, but the queue was not opened: a crash in between, or a dedicated one that is new.
         return Begin()
@@ -273,26 +295,16 @@ def _start(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     return Load()
 
 
-def _provide_queue(facts: Facts, rules: LifecycleRules) -> Step:
-    if facts.view is None:
-        return Hold(f"cannot start the queue: {facts.cluster_problem}", rules.watch)
-    pod = _queue_pod(facts.view)
-    if pod is None:
-        return ProvideQueue()
-    if pod.ended:
-        return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
-    notice = _waiting_notice(pod)
-    if pod.reason == _CRASHES:
-        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice}", remove=True)
-    if pod.running and pod.ip:
-        return ProvideQueue(host=pod.ip)
-    if facts.now - pod.created_at > rules.queue_patience:
-        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice or pod.phase}", remove=True)
-    return ProvideQueue(reason=f"waiting for the queue's pod{': ' + notice if notice else ''}")
-
-
 def _queue_pod(view: SubmissionView) -> PodView | None:
-    return next((pod for pod in view.pods if pod.role == QUEUE_ROLE), None)
+    """The latest one: those before it may linger."""
+    found = [pod for pod in view.pods if pod.role == QUEUE_ROLE]
+    return max(found, key=lambda pod: (not pod.ended and not pod.deleting, pod.created_at), default=None)
+
+
+def _emptied() -> Step:
+    return Conclude(
+        State.ERROR, "the dedicated queue is empty: its pod was replaced, and its items went with the pod", remove=True
+    )
 
 
 # The run.
@@ -300,6 +312,8 @@ def _queue_pod(view: SubmissionView) -> PodView | None:
 
 def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     stats = facts.stats
+    if stats is None and submission.spec.queue == "dedicated":
+        return _emptied()
     if stats is None:
         return Conclude(State.ERROR, "the queue is gone: its Redis has lost it or it was removed", remove=True)
     if stats.over:

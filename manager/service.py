@@ -28,8 +28,11 @@ from common.domain.submission import Submission, SubmissionSpec, Workload
 from common.logging import get_logger
 from common.ports import Claims, Clock, Clusters, Journal, Queues, Records, Texts, Versioned, Wakeups
 from manager.admission import Admission
+from manager.changing import Difference, changed
 from manager.clusters import ClusterRegistry
-from manager.status import forecast, is_stream, shown_spec, status
+from manager.forecasting import forecast, planned
+from manager.outlook import Outlook, dangers
+from manager.status import full_status, is_stream, shown_spec, status
 from manager.translate import in_old_words, is_compatible, translate
 
 log = get_logger(__name__)
@@ -61,6 +64,14 @@ class Accepted:
 
     id: str
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a change came to: nothing when there are no differences."""
+
+    id: str
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
@@ -98,12 +109,14 @@ class ManagerService:
         stores: Stores,
         admission: Admission,
         clusters: ClusterRegistry,
+        outlook: Outlook,
         key_ttl: float = 86400.0,
         make_id: Callable[[], str] = new_id,
     ) -> None:
         self._stores = stores
         self._admission = admission
         self._clusters = clusters
+        self._outlook = outlook
         self._key_ttl = key_ttl
         self._make_id = make_id
 
@@ -113,22 +126,30 @@ class ManagerService:
         known = self._known(request)
         if known is not None:
             return known
-        spec, form, warnings = self._understood(request.document)
-        found = self._admission.examine(spec)
-        cluster, cluster_faults = self._cluster_for(spec.cluster)
-        faults = (*found.faults, *cluster_faults)
-        if faults:
-            raise InvalidSubmission(listed(faults if form == "native" else in_old_words(faults)))
-        draft = Submission(
-            id="",
-            spec=spec,
-            cluster=cluster,
-            form="compatible" if form == "compatible" else "native",
-            warnings=(*warnings, *found.warnings),
-            created_at=self._stores.clock.now(),
-            request=_fingerprint(request),
-        )
-        return self._created(draft, request)
+        draft = self._drafted(request)
+        judged = self._outlook.judge(draft.spec, draft.cluster)
+        return self._created(draft.model_copy(update={"warnings": (*draft.warnings, *judged)}), request)
+
+    def plan(self, request: Request) -> dict[str, Any]:
+        """What would become of the document's submission if it were accepted now; nothing is created. Raises
+        InvalidSubmission, WorkloadError, and Unavailable when the controller does not answer."""
+        draft = self._drafted(request)
+        spec, warnings = draft.spec, list(draft.warnings)
+        count = None if is_stream(draft) else self._outlook.count(spec.workload)
+        if count is not None and not count.exact:
+            warnings.append(f"workload: has more than {count.items} items, which are all that were counted")
+        items = None if count is None else count.items
+        answer = self._outlook.ask(spec, draft.cluster, items)
+        return {
+            "dry_run": True,
+            "name": spec.name,
+            "kind": spec.kind.value,
+            "cluster": draft.cluster,
+            "items": items,
+            "deadline": spec.deadline,
+            "warnings": [*warnings, *dangers(answer)],
+            "forecast": planned(spec, items, answer, draft.created_at),
+        }
 
     def listing(self, selection: Selection) -> dict[str, dict[str, Any]]:
         """Status objects by id, oldest first."""
@@ -146,13 +167,18 @@ class ManagerService:
     def status(self, id: str, with_spec: bool = False) -> dict[str, Any]:
         """One status object. Raises NotFound."""
         submission = self.find(id).value
-        answer = status(submission, self._observation(id), self._stores.clock.now(), self._decision(id))
+        answer = full_status(submission, self._observation(id), self._decision(id), self._stores.clock.now())
         return {**answer, "spec": shown_spec(submission.spec)} if with_spec else answer
 
     def forecast(self, id: str) -> dict[str, Any]:
         """When it is expected to end. Raises NotFound."""
         submission = self.find(id).value
         return forecast(submission, self._observation(id), self._decision(id), self._stores.clock.now())
+
+    def decisions(self, id: str, count: int) -> list[Decision]:
+        """The last ``count`` decisions about its replicas, oldest first. Raises NotFound."""
+        self.find(id)
+        return self._stores.journal.read(DECISIONS, id, Decision, count=count)
 
     def find(self, id: str) -> Versioned[Submission]:
         """The record. Raises NotFound for one that never was or has been deleted."""
@@ -172,6 +198,30 @@ class ManagerService:
         if self._change(id, raised):
             self._tell(id, f"{intent} was asked for")
         self._stores.wakeups.notify(MANAGER, id)
+
+    def change(self, id: str, patch: object) -> Changed:
+        """Change what may change while it runs. The same again changes nothing. Raises NotFound, Conflict for one that
+        has ended or is ending, InvalidSubmission with every fault, and Unavailable when a law cannot be checked."""
+        submission = self.find(id).value
+        _check_alive(submission)
+        wanted, differences = changed(submission.spec, patch)
+        if wanted.control != submission.spec.control:
+            self._admission.check_law(wanted)
+
+        def revised(present: Submission) -> Submission | None:
+            nonlocal differences
+            _check_alive(present)
+            spec, differences = changed(present.spec, patch)
+            if not differences:
+                return None
+            return present.model_copy(update={"spec": spec, "revision": present.revision + 1})
+
+        if self._change(id, revised):
+            told = "; ".join(map(str, differences))
+            log.info("submission_changed", id=id, changes=told)
+            self._tell(id, f"changed: {told}")
+            self._stores.wakeups.notify(MANAGER, id)
+        return Changed(id, differences)
 
     def delete(self, id: str) -> None:
         """Forget an ended submission. Raises NotFound, and Conflict for one that has not ended."""
@@ -235,6 +285,24 @@ class ManagerService:
             request=uuid.uuid4().hex,
         )
         return self._created(draft, Request(document=None))
+
+    def _drafted(self, request: Request) -> Submission:
+        """The record it would make. Raises InvalidSubmission."""
+        spec, form, warnings = self._understood(request.document)
+        found = self._admission.examine(spec)
+        cluster, cluster_faults = self._cluster_for(spec.cluster)
+        faults = (*found.faults, *cluster_faults)
+        if faults:
+            raise InvalidSubmission(listed(faults if form == "native" else in_old_words(faults)))
+        return Submission(
+            id="",
+            spec=spec,
+            cluster=cluster,
+            form="compatible" if form == "compatible" else "native",
+            warnings=(*warnings, *found.warnings),
+            created_at=self._stores.clock.now(),
+            request=_fingerprint(request),
+        )
 
     def _understood(self, document: object) -> tuple[SubmissionSpec, str, tuple[str, ...]]:
         if isinstance(document, Mapping) and is_compatible(document):
@@ -341,6 +409,14 @@ class ManagerService:
                     cursor = following
         except QueueMissing as error:
             raise Conflict(f"the items of {submission.id} are not kept any more") from error
+
+
+def _check_alive(submission: Submission) -> None:
+    """Raises Conflict for one that has ended or was asked to."""
+    if submission.state.terminal:
+        raise Conflict(f"{submission.id} is {submission.state}: nothing of it changes any more")
+    if submission.intent is not Intent.NONE:
+        raise Conflict(f"{submission.id} is ending: {submission.intent} was asked for")
 
 
 @contextmanager

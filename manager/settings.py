@@ -44,6 +44,10 @@ class Settings(CommonSettings):
     queue_command: tuple[str, ...] = Field(
         default=("redis-server",), description="Redis server of dedicated queues; JSON."
     )
+    check_image: str = Field(
+        default="", description="Image with python3 for a look at the cluster from a pod; empty: default_image."
+    )
+    check_timeout: float = Field(default=60.0, ge=5, le=600, description="How long that look may take.")
     default_user: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["image"] = Field(
         default=65532, description="User id of submissions that name none; image: the image's own user."
     )
@@ -70,6 +74,15 @@ class Settings(CommonSettings):
     claim_wait: float = Field(default=10.0, ge=0, le=60, description="Longest wait of a claim over HTTP for items.")
 
     # What is accepted, and how it is read.
+    admission: Literal["warn", "refuse", "off"] = Field(
+        default="warn",
+        description="A submission that makes others miss their deadlines, or cannot meet its own beside them, is "
+        "accepted with a warning, refused, or not looked at.",
+    )
+    history_keep: float = Field(
+        default=90 * 86400.0, gt=0, description="How long what submissions of a name and image taught is kept."
+    )
+    history_most: int = Field(default=1000, ge=0, le=100_000, description="Histories kept; the oldest go first.")
     allow_local_files: bool = Field(default=False, description="Whether workloads may be files on the manager's disk.")
     max_item: int = Field(default=2**20, ge=1, le=2**20, description="Largest item in bytes.")
     workload_connect_timeout: float = Field(default=5.0, gt=0, description="Until a workload's server accepts.")

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from common.domain.progress import Counts, Decision, Observation, Replicas
+from common.domain.progress import Decision, Observation, Replicas
 from common.domain.submission import Kind, Submission, SubmissionSpec
+from manager.forecasting import expected_seconds, forecast
+from manager.standing import counts_of, progress_of
 from manager.translate import old_control
 
 _SECRET_NAME = re.compile(r"pass|secret|token|credential|private|(^|_|-)(key|auth)($|_|-)|api_?key", re.IGNORECASE)
@@ -17,10 +19,19 @@ _QUERY = re.compile(r"\?.*$", re.DOTALL)
 HIDDEN = "(hidden)"
 
 
+def full_status(
+    submission: Submission, observation: Observation | None, decision: Decision | None, now: float
+) -> dict[str, Any]:
+    """The status object of one submission, with its forecast."""
+    told = status(submission, observation, now, decision)
+    return {**told, "forecast": forecast(submission, observation, decision, now)}
+
+
 def status(
     submission: Submission, observation: Observation | None, now: float, decision: Decision | None = None
 ) -> dict[str, Any]:
-    """The status object. Times are Unix seconds (the original's in its own form), durations seconds, shares 0 to 1."""
+    """The status object as a listing has it. Times are Unix seconds (the original's in its own form), durations
+    seconds, shares 0 to 1."""
     ended = submission.state.terminal
     until = submission.finished_at if ended and submission.finished_at is not None else now
     elapsed = max(0.0, until - submission.created_at)
@@ -50,9 +61,9 @@ def status(
         "target": None if submission.spec.target is None else submission.spec.target.model_dump(),
         "elapsed": elapsed,
         "time_progress": elapsed / deadline if deadline else 0.0,
-        "progress": _progress(submission, observation),
+        "progress": progress_of(submission, observation),
         "error": _error(submission, observation),
-        "counts": _counts(submission, observation).model_dump(),
+        "counts": counts_of(submission, observation).model_dump(),
         "replicas": (observation.replicas if observation and not ended else Replicas()).model_dump(),
         "throughput": observation.throughput if observation and not ended else 0.0,
         "observed_at": observation.at if observation else None,
@@ -62,54 +73,6 @@ def status(
         "deadline_met": submission.summary.deadline_met if submission.summary else None,
         "deadline_margin": submission.summary.deadline_margin if submission.summary else None,
         **(_outcome(submission, elapsed) if ended else {}),
-    }
-
-
-def expected_seconds(observation: Observation | None, decision: Decision | None, now: float) -> float | None:
-    """Seconds until the end: what the last decision expects, else what is left at the measured rate, else None."""
-    if decision is not None and decision.eta is not None:
-        return max(0.0, decision.at + decision.eta - now)
-    if observation is None or observation.counts.total is None:
-        return None
-    if observation.counts.outstanding == 0:
-        return 0.0
-    if observation.throughput <= 0:
-        return None
-    return max(0.0, observation.at + observation.counts.outstanding / observation.throughput - now)
-
-
-def forecast(
-    submission: Submission, observation: Observation | None, decision: Decision | None, now: float
-) -> dict[str, Any]:
-    """When it is expected to end, whether in time, and how many replicas are wanted why. None: not known (yet)."""
-    ended = submission.state.terminal
-    eta = None if ended else expected_seconds(observation, decision, now)
-    deadline = submission.spec.deadline
-    deadline_at = None if deadline is None else submission.created_at + deadline
-    ends_at = submission.finished_at if ended else None if eta is None else now + eta
-    replicas = observation.replicas if observation else Replicas()
-    rate = observation.throughput if observation and not ended else 0.0
-    return {
-        "at": now,
-        "state": submission.state.value,
-        "progress": _progress(submission, observation),
-        "outstanding": _counts(submission, observation).outstanding,
-        "rate": rate,
-        "rate_per_replica": rate / replicas.observed if replicas.observed else None,
-        "eta": eta,
-        "ends_at": ends_at,
-        "deadline_at": deadline_at,
-        "margin": None if deadline_at is None or ends_at is None else deadline_at - ends_at,
-        "feasible": decision.feasible if decision and not ended else None,
-        "basis": _basis(ended, eta, decision),
-        "replicas": {
-            **replicas.model_dump(),
-            "wanted": decision.wanted if decision else None,
-            "granted": decision.granted if decision else None,
-            "law": submission.spec.law,
-            "reason": decision.reason if decision else "no decision yet",
-            "decided_at": decision.at if decision else None,
-        },
     }
 
 
@@ -160,30 +123,10 @@ def _outcome(submission: Submission, elapsed: float) -> dict[str, Any]:
     }
 
 
-def _counts(submission: Submission, observation: Observation | None) -> Counts:
-    if submission.state.terminal and submission.summary is not None:
-        return submission.summary.counts
-    return observation.counts if observation is not None else Counts(ready=submission.loaded)
-
-
-def _progress(submission: Submission, observation: Observation | None) -> float:
-    if submission.state.terminal and submission.summary is not None and submission.summary.counts.total is not None:
-        return submission.summary.counts.progress
-    return observation.progress if observation is not None else 0.0
-
-
 def _error(submission: Submission, observation: Observation | None) -> float:
     if submission.state.terminal and submission.summary is not None and submission.summary.final_error is not None:
         return submission.summary.final_error[0]
     return observation.error if observation is not None else 0.0
-
-
-def _basis(ended: bool, eta: float | None, decision: Decision | None) -> str:
-    if ended:
-        return "it has ended"
-    if eta is None:
-        return "nothing measured yet" if decision is None or decision.eta is None else "the last decision"
-    return "the last decision" if decision is not None and decision.eta is not None else "the measured rate"
 
 
 def is_stream(submission: Submission) -> bool:

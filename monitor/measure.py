@@ -69,6 +69,7 @@ def measure(
         queue_wait_p50=quantile(recent_wait, 0.5) if recent_wait.buckets else None,
         queue_wait_p95=quantile(recent_wait, 0.95) if recent_wait.buckets else None,
         oldest_wait=stats.oldest_ready_wait,
+        waits=dict(stats.wait.buckets),
         failures=stats.failed + stats.expired,
         attempts=stats.taken,
         replicas=_replicas(reading, previous),
@@ -114,6 +115,7 @@ def _service_times(stats: QueueStats) -> ServiceTimes:
         p95=quantile(times, 0.95),
         longest=times.longest,
         running=tuple(round(age, 3) for age in stats.running),
+        buckets=dict(times.buckets),
     )
 
 

@@ -111,7 +111,7 @@ class MonitorService:
         kept = self._records.get(id)
         if kept is None:
             self._records.create(id, Monitoring(request=request))
-        elif kept.value.request == request:
+        elif kept.value.request == request or _revision(request) < _revision(kept.value.request):
             return
         elif kept.value.ended or kept.value.stop_at is not None:
             raise Conflict(f"monitoring of {id} has been stopped; its report is final")
@@ -128,3 +128,7 @@ class MonitorService:
         if faults:
             listed = "; ".join(f"{fault.field}: {fault.problem}" for fault in faults)
             raise BadRequest(f"invalid monitoring request: {listed}", faults)
+
+
+def _revision(request: MonitoringRequest) -> int:
+    return request.plugin_info.revision

@@ -25,16 +25,24 @@ from cli.stack.supervisor import StartFailed
 @click.option(
     "--port", "ports", multiple=True, metavar="PART=PORT", help=f"Port of a part: {', '.join(DEFAULT_PORTS)}."
 )
+@click.option(
+    "--capacity",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most replicas of all submissions together [default: as many as the local cluster has room for].",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON once everything is ready.")
-def up(home: Path | None, any_port: bool, ports: tuple[str, ...], log_level: str, as_json: bool) -> None:
+def up(
+    home: Path | None, any_port: bool, ports: tuple[str, ...], capacity: int | None, log_level: str, as_json: bool
+) -> None:
     """Start the whole stack on this machine and keep it running until Ctrl-C.
 
     Redis, an embedded Kubernetes API whose pods are local processes, and the four services. Everything listens on
     127.0.0.1. State and logs are kept in the home directory, so that the next 'up' goes on where this one stopped.
     """
     output = Output(as_json)
-    options = StackOptions(home or default_home(), any_port, _parse_ports(ports), log_level)
+    options = StackOptions(home or default_home(), any_port, _parse_ports(ports), log_level, capacity)
     stop = stop_signals()
     try:
         output.note("starting ...")

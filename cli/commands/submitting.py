@@ -9,6 +9,7 @@ import click
 
 from cli import exit_codes
 from cli.client import ManagerClient
+from cli.commands.foreseeing import print_forecast
 from cli.commands.watching import follow
 from cli.context import Output, manager_command
 from cli.document import BadDocument, encode, load_document
@@ -17,8 +18,9 @@ from cli.document import BadDocument, encode, load_document
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--watch", "wait", is_flag=True, help="Watch it until it ends; the exit code tells how.")
+@click.option("--dry-run", is_flag=True, help="Only say what would become of it: when it would end, at what cost.")
 @manager_command
-def submit(client: ManagerClient, output: Output, file: Path, wait: bool) -> None:
+def submit(client: ManagerClient, output: Output, file: Path, wait: bool, dry_run: bool) -> None:
     """Submit the YAML or JSON document FILE ('-': standard input).
 
     Relative paths in it (working_dir, workload) count from the file's directory.
@@ -30,6 +32,9 @@ def submit(client: ManagerClient, output: Output, file: Path, wait: bool) -> Non
     except (OSError, UnicodeDecodeError, BadDocument) as error:
         output.note(f"{file}: {error}")
         sys.exit(exit_codes.USAGE)
+    if dry_run:
+        _plan(client, output, body)
+        return
     answer = client.submit(body, "application/json")
     for warning in answer.get("warnings", []):
         output.note(f"warning: {warning}")
@@ -42,3 +47,15 @@ def submit(client: ManagerClient, output: Output, file: Path, wait: bool) -> Non
         output.document(answer)
     else:
         click.echo(id)
+
+
+def _plan(client: ManagerClient, output: Output, body: bytes) -> None:
+    answer = client.plan(body, "application/json")
+    if output.as_json:
+        output.document(answer)
+        return
+    for warning in answer["warnings"]:
+        output.note(f"warning: {warning}")
+    items = "?" if answer["items"] is None else answer["items"]
+    output.console.print(f"{'items':<16}  {items}", markup=False)
+    print_forecast(output, answer["forecast"])

@@ -40,7 +40,10 @@ class Layout:
     redis_server: str
     redis_password: str
     service_token: str
+    cluster_key: str
     log_level: str = "info"
+    capacity: int | None = None
+    """Most replicas of all submissions together, None for what the local cluster offers."""
 
     def url(self, part: str) -> str:
         """The REST address of a service."""
@@ -99,12 +102,14 @@ def _service(layout: Layout, name: str) -> Part:
     environment = {
         "ASPERATHOS_REDIS_URL": layout.redis_url,
         "ASPERATHOS_SERVICE_TOKEN": layout.service_token,
+        "ASPERATHOS_CLUSTER_KEY": layout.cluster_key,
         "ASPERATHOS_KUBECONFIG": str(layout.kubeconfig),
         "ASPERATHOS_LOG_LEVEL": layout.log_level,
         "ASPERATHOS_LOG_JSON": "true",
         "ASPERATHOS_ALLOW_LOCAL_FILES": "true",
         "ASPERATHOS_QUEUE_COMMAND": f'["{layout.redis_server}"]',
         **{f"ASPERATHOS_{other.upper()}_URL": layout.url(other) for other in SERVICES},
+        **({} if layout.capacity is None else {"ASPERATHOS_CAPACITY": f'{{"*": {layout.capacity}}}'}),
     }
     argv = (layout.python, "-m", name, "--port", str(port))
     return Part(name, argv, port, f"{layout.url(name)}/readyz", environment)

@@ -31,6 +31,8 @@ class StackOptions:
     any_port: bool
     ports: dict[str, int]
     log_level: str = "info"
+    capacity: int | None = None
+    """Most replicas of all submissions together; None: as many as the local cluster has room for."""
 
 
 @contextlib.contextmanager
@@ -53,7 +55,9 @@ def running_stack(options: StackOptions, say: Callable[[str], None]) -> Iterator
         redis_server=find_redis_server(),
         redis_password=secrets.token_hex(16),
         service_token=secrets.token_hex(16),
+        cluster_key=home.cluster_key,
         log_level=options.log_level,
+        capacity=options.capacity,
     )
     layout.redis_config.touch(mode=0o600)
     layout.redis_config.write_text(redis_config(layout))

@@ -18,13 +18,16 @@ from common.adapters.kubernetes_views import (
     event_view,
     is_ending,
     job_view,
+    left_over,
     node_view,
+    pod_requests,
     pod_view,
     submission_view,
 )
 from common.adapters.kubernetes_watch import Follower, WatchSettings
 from common.clock import SystemClock
 from common.domain.access import Access
+from common.domain.capacity import Capacity, Requests
 from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
 from common.ports import Clock
@@ -36,8 +39,14 @@ _LOG_BYTES = 4 << 20
 _MOST_SILENCE = 5.0
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_TEMPLATE_LABEL = "pod-template-hash"
+"""What a Deployment's pods have and no others."""
+_NO_ADDRESS = "None"
+"""As Kubernetes writes it."""
 _ABSENCE_AGE = 0.5
 """Seconds; that a submission has no Job is told only when a list not older than this says so."""
+_PODS_AT_WORK = "status.phase!=Succeeded,status.phase!=Failed"
+_PAGE = 500
 
 
 class _Namespace:
@@ -88,10 +97,14 @@ class KubernetesCluster:
         self._mirrors(manifest["metadata"]["namespace"]).jobs.wrote(made)
         return made is not None
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        made = self._create("/api/v1", "pods", manifest)
-        self._mirrors(manifest["metadata"]["namespace"]).pods.wrote(made)
-        return made is not None
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        return str(self._have("/apis/apps/v1", "deployments", manifest)["metadata"]["uid"])
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        service = self._have("/api/v1", "services", manifest)
+        address = str(service["spec"].get("clusterIP") or _NO_ADDRESS)
+        metadata = service["metadata"]
+        return f"{metadata['name']}.{metadata['namespace']}.svc" if address == _NO_ADDRESS else address
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         return self._create("/api/v1", "secrets", manifest) is not None
@@ -100,6 +113,12 @@ class KubernetesCluster:
         return self._create("/api/v1", "configmaps", manifest) is not None
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
+        return self._adopt(_secrets(namespace), namespace, name, job)
+
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        return self._adopt(_config_maps(namespace), namespace, name, job)
+
+    def _adopt(self, path: str, namespace: str, name: str, job: str) -> bool:
         try:
             owner = self._api.call("GET", f"{_jobs(namespace)}/{quote(job)}").json()
             reference = {
@@ -110,7 +129,7 @@ class KubernetesCluster:
             }
             # A merge patch replaces the list: the Job of an earlier generation owns it no longer.
             patch = {"metadata": {"ownerReferences": [reference]}}
-            self._api.call("PATCH", f"{_secrets(namespace)}/{quote(name)}", body=patch, content_type=MERGE_PATCH)
+            self._api.call("PATCH", f"{path}/{quote(name)}", body=patch, content_type=MERGE_PATCH)
         except ClusterError as error:
             if error.reason == "NotFound":
                 return False
@@ -146,9 +165,13 @@ class KubernetesCluster:
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         selector = f"{SUBMISSION_LABEL}={submission}"
         deleted = 0
-        for path in (_jobs(namespace), _pods(namespace), _secrets(namespace), _config_maps(namespace)):
-            # A Job's own grace period means nothing: its pods get theirs when they are deleted below.
-            deleted += self._delete_matching(path, selector, grace if path == _pods(namespace) else None)
+        for path in (_jobs(namespace), _deployments(namespace)):
+            # Their own grace period means nothing: a Job's pods get theirs when they are deleted below.
+            deleted += self._delete_matching(path, selector, None)
+        # A Deployment's pods go with it; deleted one by one, they would only be replaced.
+        deleted += self._delete_matching(_pods(namespace), f"{selector},!{_TEMPLATE_LABEL}", grace)
+        for path in (_services(namespace), _secrets(namespace), _config_maps(namespace)):
+            deleted += self._delete_matching(path, selector, None)
         self._deleted(namespace)
         return deleted
 
@@ -216,6 +239,19 @@ class KubernetesCluster:
         listed = self._api.call("GET", "/api/v1/nodes").json()
         return sorted(map(node_view, listed.get("items") or ()), key=lambda node: node.name)
 
+    def offer(self) -> Capacity:
+        nodes = [node for node in self.nodes() if node.ready]
+        others: list[Requests] = []
+        query = [("labelSelector", f"!{SUBMISSION_LABEL}"), ("fieldSelector", _PODS_AT_WORK), ("limit", str(_PAGE))]
+        following = ""
+        while True:
+            page = [*query, ("continue", following)] if following else query
+            listed = self._api.call("GET", "/api/v1/pods", page).json()
+            others += map(pod_requests, listed.get("items") or ())
+            following = str((listed.get("metadata") or {}).get("continue") or "")
+            if not following:
+                return left_over(nodes, others)
+
     def version(self) -> str:
         return str(self._api.call("GET", "/version").json().get("gitVersion", ""))
 
@@ -257,6 +293,14 @@ class KubernetesCluster:
             if error.reason == "AlreadyExists":
                 return None
             raise
+
+    def _have(self, group: str, plural: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The object, made or as it is there."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        made = self._create(group, plural, manifest)
+        if made is not None:
+            return made
+        return self._api.call("GET", f"{group}/namespaces/{quote(namespace)}/{plural}/{quote(name)}").json()
 
     def _delete_matching(self, path: str, selector: str, grace: float | None) -> int:
         query = [("labelSelector", selector)]
@@ -323,6 +367,14 @@ def _jobs(namespace: str) -> str:
 
 def _pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{quote(namespace)}/pods"
+
+
+def _deployments(namespace: str) -> str:
+    return f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments"
+
+
+def _services(namespace: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/services"
 
 
 def _config_maps(namespace: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from common.domain.capacity import Capacity, Requests
 from common.domain.cluster import (
     GENERATION_LABEL,
     ROLE_LABEL,
@@ -120,6 +121,30 @@ def node_view(node: Obj) -> NodeView:
     )
 
 
+def pod_requests(pod: Obj) -> Requests:
+    """What a pod asks of its node: its containers together, or the greediest of those that run before them."""
+    spec = pod.get("spec") or {}
+    together = [_requests(container) for container in spec.get("containers") or ()]
+    before = [_requests(container) for container in spec.get("initContainers") or ()]
+
+    def asked(amount: Callable[[Requests], float]) -> float:
+        return max([sum(map(amount, together)), *map(amount, before)])
+
+    return Requests(
+        cpu=asked(lambda one: one.cpu), memory=asked(lambda one: one.memory), gpus=int(asked(lambda one: one.gpus))
+    )
+
+
+def left_over(nodes: Sequence[NodeView], pods: Sequence[Requests]) -> Capacity:
+    """What these nodes offer less what these pods ask for."""
+    return Capacity(
+        replicas=max(0, sum(node.pods for node in nodes) - len(pods)),
+        cpu=max(0.0, sum(node.cpu for node in nodes) - sum(pod.cpu for pod in pods)),
+        memory=max(0.0, sum(node.memory for node in nodes) - sum(pod.memory for pod in pods)),
+        gpus=max(0, sum(node.gpus for node in nodes) - sum(pod.gpus for pod in pods)),
+    )
+
+
 def event_view(event: Obj) -> ClusterEvent:
     """An event."""
     involved = event.get("involvedObject") or {}
@@ -137,6 +162,16 @@ def event_view(event: Obj) -> ClusterEvent:
         reason=str(event.get("reason") or ""),
         message=str(event.get("message") or ""),
         warning=event.get("type") == "Warning",
+    )
+
+
+def _requests(container: Obj) -> Requests:
+    resources = container.get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return Requests(
+        cpu=_quantity(asked.get("cpu", 0)),
+        memory=_quantity(asked.get("memory", 0)),
+        gpus=int(sum(_quantity(asked.get(name, 0)) for name in _GPUS)),
     )
 
 

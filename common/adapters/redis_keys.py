@@ -11,6 +11,7 @@ asp:wake:<service>             list     ids to look at now, bounded, for an hour
 asp:claim:<name>               string   what the first comer gave it, with expiry
 asp:text:<id>                  hash     kept texts by name
 asp:metrics:<id>               stream   metric points of a submission
+asp:board:<kind>:<name>        hash     entries by id, JSON, for a day after the last
 =============================  =======  ==========================================================
 """
 
@@ -55,3 +56,7 @@ def text(id: str) -> str:
 
 def metrics(id: str) -> str:
     return f"asp:metrics:{id}"
+
+
+def board(kind: str, name: str) -> str:
+    return f"asp:board:{kind}:{name}"

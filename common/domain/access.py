@@ -39,17 +39,20 @@ _NAMESPACE = _all("get", "namespaces")
 _FULL = "create get list watch delete deletecollection"
 NEEDS: Mapping[str, frozenset[Access]] = {
     "manager": _all(_FULL, "jobs", "batch")
-    | _all(_FULL, "pods")
+    | _all("get list watch delete deletecollection", "pods")
     | _all("get", "pods", subresource="log")
+    | _all("create get deletecollection", "deployments", "apps")
+    | _all("create get deletecollection", "services")
     | _all(f"{_FULL} patch", "secrets")
-    | _all(_FULL, "configmaps")
+    | _all(f"{_FULL} patch", "configmaps")
     | _all("get list watch", "events")
     | _NAMESPACE
     | {Access("list", "nodes", namespaced=False)},
     "controller": _all("get list watch patch", "jobs", "batch")
     | _all("get list watch", "pods")
     | _all("get", "pods", subresource="log")
-    | _NAMESPACE,
+    | _NAMESPACE
+    | {Access("list", "nodes", namespaced=False), Access("list", "pods", namespaced=False)},
     "monitor": _all("get list watch", "jobs", "batch") | _all("get list watch", "pods") | _NAMESPACE,
 }
 """By service; the visualizer never speaks to a cluster."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.forecast import Forecast
+
 
 class Counts(BaseModel):
     """Items by place. ``total`` is unknown (None) for streams and while loading."""
@@ -47,6 +49,8 @@ class ServiceTimes(BaseModel):
     """What is known of the time one item takes, in seconds, from the queue's own clock.
 
     ``running`` holds the ages of the items now in work (censored service times), oldest first.
+    ``buckets`` is the histogram of the finished ones, in the buckets of the queue's histograms (worker distribution,
+    ``queue.histogram``); empty where the queue keeps none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +62,7 @@ class ServiceTimes(BaseModel):
     p95: float = 0.0
     longest: float = 0.0
     running: tuple[float, ...] = ()
+    buckets: dict[int, int] = Field(default_factory=dict)
 
 
 class Observation(BaseModel):
@@ -84,6 +89,8 @@ class Observation(BaseModel):
     queue_wait_p50: float | None = None
     queue_wait_p95: float | None = None
     oldest_wait: float | None = None
+    waits: dict[int, int] = Field(default_factory=dict)
+    """How long items waited for a worker so far: a histogram as that of the service times."""
     failures: int = 0
     """Attempts that failed or whose lease expired, so far."""
     attempts: int = 0
@@ -108,7 +115,7 @@ class Observation(BaseModel):
 
 
 class Decision(BaseModel):
-    """What a law wanted, what the guard granted, and why. One is kept per control interval."""
+    """What a law wanted, what guard and arbiter granted, why, and what was observed. One is kept per interval."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -122,6 +129,19 @@ class Decision(BaseModel):
     """False when the law says that the deadline cannot be met even at the most replicas."""
     eta: float | None = None
     """Expected seconds from ``at`` to the end at the granted replicas, None when unknown."""
+    asked: int | None = None
+    """What the guard let through of what was wanted; the arbiter may grant less. None in decisions of old versions."""
     progress: float = 0.0
     error: float = 0.0
     observed: int = 0
+    """Running replicas."""
+    pending: int = 0
+    """Replicas that were asked for and do not run yet: they are no capacity."""
+    outstanding: int = 0
+    throughput: float = 0.0
+    service_time: float = 0.0
+    """Mean seconds an item took."""
+    observed_at: float | None = None
+    """When all this was observed (Unix seconds of the queue's clock)."""
+    forecast: Forecast | None = None
+    """What is expected from then on; None while nothing was looked at."""

@@ -9,9 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.capacity import Capacity, Requests
+from common.domain.forecast import Forecast
+from common.domain.history import History
 from common.domain.progress import Counts, Decision, Observation
 from common.domain.queues import QueueAddress
-from common.domain.submission import MAX_REPLICAS, Control, Kind, ReplicaBounds, Target
+from common.domain.submission import MAX_REPLICAS, Control, Kind, Priority, ReplicaBounds, Target
 
 
 class Contract(BaseModel):
@@ -30,7 +33,13 @@ class MonitoringInfo(Contract):
     created_at: float = Field(ge=0)
     deadline: float | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, gt=0)
+    name: str = ""
+    kind: Kind = Kind.BATCH
+    law: str = ""
+    """These three are told with the time series, for whoever looks for a submission there."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    revision: int = 0
+    """Of the submission's specification: what belongs to an earlier one than is known is out of date."""
     keep: float = Field(default=30 * 86400.0, ge=0)
     """How long what was measured stays readable after the end, though never less than ten minutes."""
 
@@ -68,15 +77,11 @@ class MonitoringReport(Contract):
     min_error: tuple[float, float] | None = None
 
 
-class ScalingRequest(Contract):
-    """POST /scaling/:id."""
+class Steering(Contract):
+    """What the controller must know to decide for a submission. Durations in seconds."""
 
-    namespace: str
     cluster: str = ""
     """Name of the submission's cluster, empty for the default one."""
-    job: str
-    """Name of the Job now to be scaled; a new generation is a new POST."""
-    queue: QueueAddress
     kind: Kind
     law: str
     control: Control
@@ -85,9 +90,50 @@ class ScalingRequest(Contract):
     """Replicas the Job was created with."""
     target: Target | None = None
     """A stream's goal; without it the percentile is taken to be 95."""
-    grace_period: float = 30.0
     expected_item_time: float | None = None
     item_timeout: float | None = None
+    priority: Priority = Priority.NORMAL
+    requests: Requests = Requests()
+    """What one replica asks of its node."""
+    history: History | None = None
+    """What earlier submissions of the same name and image taught."""
+
+
+class ScalingRequest(Steering):
+    """POST /scaling/:id."""
+
+    namespace: str
+    job: str
+    """Name of the Job now to be scaled; a new generation is a new POST."""
+    queue: QueueAddress
+    grace_period: float = 30.0
+    revision: int = 0
+    """Of the submission's specification: what belongs to an earlier one than is known is out of date."""
+
+
+class ForecastRequest(Steering):
+    """POST /forecast: what would become of a submission that were accepted now."""
+
+    deadline: float | None = Field(default=None, gt=0)
+    items: int | None = Field(default=None, ge=0)
+    """How many there are, None when that is not known."""
+
+
+class ForecastAnswer(Contract):
+    """The answer to POST /forecast."""
+
+    forecast: Forecast
+    law: str
+    wanted: int
+    """Replicas the law would ask for at first."""
+    granted: int
+    """... and what it would get beside the submissions that are there."""
+    endangered: tuple[str, ...] = ()
+    """Submissions that would meet their deadline without this one, but not beside it."""
+    fits: bool = True
+    """False when it cannot meet its own deadline beside the others."""
+    capacity: Capacity | None = None
+    """What the cluster has for all submissions, None when that is not known."""
 
 
 class ScalingView(Contract):

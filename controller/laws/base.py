@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.domain.fields import Strict
+from common.domain.history import History
 from common.domain.progress import Counts, Observation, Replicas, ServiceTimes
 from common.domain.submission import Kind, Target
 
@@ -22,6 +23,8 @@ _SHORT = 1e-6
 """Seconds: the shortest duration that is told from none."""
 _FAR = 1e12
 """Bound of every measured number: far beyond anything real, and its squares are still finite."""
+_LAST_BUCKET = 160
+"""Bucket of a histogram beyond which nothing real lies: its durations are above ``_FAR``."""
 
 
 class LawSettings(Strict):
@@ -50,6 +53,8 @@ class Situation:
     """A stream's goal."""
     expected_item_time: float | None = None
     item_timeout: float | None = None
+    history: History | None = None
+    """What earlier submissions of the same name and image taught, None when there was none."""
 
     def __post_init__(self) -> None:
         minimum = max(0, self.minimum)
@@ -62,6 +67,7 @@ class Situation:
             "interval": _size(self.interval) or 1.0,
             "expected_item_time": _positive(self.expected_item_time),
             "item_timeout": _positive(self.item_timeout),
+            "history": None if self.history is None else _clean_history(self.history),
         }
         for name, value in cleaned.items():
             object.__setattr__(self, name, value)
@@ -159,6 +165,7 @@ def _clean_observation(seen: Observation) -> Observation:
             "queue_wait_p50": _known(seen.queue_wait_p50),
             "queue_wait_p95": _known(seen.queue_wait_p95),
             "oldest_wait": _known(seen.oldest_wait),
+            "waits": _clean_buckets(seen.waits),
             "failures": int(_size(seen.failures)),
             "attempts": int(_size(seen.attempts)),
             "replicas": Replicas(**{name: int(_size(count)) for name, count in seen.replicas.model_dump().items()}),
@@ -179,5 +186,26 @@ def _clean_service(service: ServiceTimes) -> ServiceTimes:
     return ServiceTimes(
         count=int(_size(service.count)),
         running=tuple(sorted((_size(age) for age in service.running), reverse=True)),
+        buckets=_clean_buckets(service.buckets),
         **{name: _size(getattr(service, name)) for name in ("mean", "deviation", "p50", "p95", "longest")},
+    )
+
+
+def _clean_buckets(buckets: Mapping[int, int]) -> dict[int, int]:
+    return {
+        min(max(int(bucket), 0), _LAST_BUCKET): int(_size(number)) for bucket, number in buckets.items() if number > 0
+    }
+
+
+def _clean_history(history: History) -> History | None:
+    service = _clean_service(history.service)
+    if service.count == 0:
+        return None
+    return history.model_copy(
+        update={
+            "service": service,
+            "attempts": int(_size(history.attempts)),
+            "failures": int(_size(history.failures)),
+            "startup": _known(history.startup),
+        }
     )

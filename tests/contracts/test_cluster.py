@@ -31,6 +31,7 @@ from manager.manifests import ManifestSettings
 from manager.runner_archive import RunnerArchive
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster, FakePod
+from tests.support.docker_engine import BASE, EngineProcess
 from tests.support.local_cluster import LocalClusterProcess
 
 WAITS = "trap 'exit 143' TERM; while true; do sleep 0.05; done"
@@ -47,6 +48,7 @@ class Backend:
     within = 20.0
     backoff = 0.3
     """The first back-off of an index, in seconds."""
+    pulls_images = False
 
     def __init__(self, cluster: Cluster, namespace: str = "default") -> None:
         self.cluster = cluster
@@ -151,6 +153,31 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterP
 
 
 @pytest.fixture(scope="module")
+def docker_backend(docker_engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The embedded cluster whose pods are containers."""
+    docker_engine.docker("tag", BASE, "busybox:1.36")
+    flags = (
+        "--backoff-base",
+        "0.3",
+        "--shutdown-grace",
+        "1",
+        "--runtime",
+        "docker",
+        "--docker-host",
+        docker_engine.host,
+    )
+    process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster") / "state", flags)
+    process.start()
+    backend = Served(str(process.kubeconfig))
+    backend.pulls_images = True
+    yield backend
+    backend.close()
+    assert process.stop() == 0
+    assert docker_engine.docker("ps", "-a", "-q").stdout == ""
+    assert docker_engine.docker("volume", "ls", "-q").stdout == ""
+
+
+@pytest.fixture(scope="module")
 def embedded_backend(embedded: LocalClusterProcess) -> Iterator[Served]:
     backend = Served(str(embedded.kubeconfig))
     yield backend
@@ -163,17 +190,19 @@ def named_backend() -> Iterator[Served]:
     if not kubeconfig:
         pytest.skip("TEST_KUBECONFIG names no cluster")
     backend = Served(kubeconfig)
-    backend.within, backend.backoff = 180.0, 10.0
+    backend.within, backend.backoff, backend.pulls_images = 180.0, 10.0, True
     yield backend
     backend.close()
 
 
-@pytest.fixture(params=["fake", "localcluster", "kubernetes"])
+SERVERS = {"localcluster": "embedded_backend", "localcluster-docker": "docker_backend", "kubernetes": "named_backend"}
+
+
+@pytest.fixture(params=["fake", *SERVERS])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "fake":
         return Played()
-    name = "embedded_backend" if request.param == "localcluster" else "named_backend"
-    served: Served = request.getfixturevalue(name)
+    served: Served = request.getfixturevalue(SERVERS[request.param])
     return served
 
 
@@ -452,6 +481,21 @@ def test_a_secret_is_adopted_by_its_job_and_goes_with_it(case: Case) -> None:
     case.until(lambda: case.cluster.create_secret(manifests.redis_secret(case.submission(WAITS), case.settings)))
 
 
+def test_a_config_map_is_adopted_by_its_job_and_goes_with_it(case: Case) -> None:
+    name, namespace = case.start(WAITS, 1), case.backend.namespace
+    settings = dataclasses.replace(case.settings, runner=RunnerArchive(b"PK"))
+    manifest = manifests.runner_config_map(case.submission(WAITS, command=None, run="work {item}"), settings)
+    assert manifest is not None
+    config_map = manifest["metadata"]["name"]
+    assert not case.cluster.adopt_config_map(namespace, config_map, name), "there is none yet"
+    assert case.cluster.create_config_map(manifest)
+    assert not case.cluster.adopt_config_map(namespace, config_map, f"{name}-none")
+    assert case.cluster.adopt_config_map(namespace, config_map, name)
+    assert case.cluster.delete_job(namespace, name, grace=0)
+    # It is gone when one can be made again.
+    case.until(lambda: case.cluster.create_config_map(manifest))
+
+
 def test_a_job_of_the_next_generation_takes_the_secret_over(case: Case) -> None:
     first = case.start(WAITS, 1)
     secret, namespace = manifests.secret_name(case.id), case.backend.namespace
@@ -467,22 +511,58 @@ def test_the_cluster_tells_its_nodes_and_version(case: Case) -> None:
     nodes = case.cluster.nodes()
     assert any(node.ready for node in nodes)
     assert all(node.cpu > 0 and node.memory > 0 and node.pods > 0 for node in nodes)
+
+
+def test_the_cluster_tells_what_it_offers(case: Case) -> None:
+    nodes = [node for node in case.cluster.nodes() if node.ready]
+    offer = case.cluster.offer()
+    assert offer.replicas is not None and 0 < offer.replicas <= sum(node.pods for node in nodes)
+    assert offer.cpu is not None and 0 <= offer.cpu <= sum(node.cpu for node in nodes)
+    assert offer.memory is not None and 0 <= offer.memory <= sum(node.memory for node in nodes)
+    assert offer.gpus is not None and offer.gpus >= 0
     assert case.cluster.version().startswith("v1.")
 
 
-def test_a_dedicated_queues_pod_has_an_address(case: Case) -> None:
+def queue_of(case: Case, script: str) -> tuple[str, str]:
+    """A dedicated queue whose server is a script: the Deployment's uid, and the Service's address."""
     settings = ManifestSettings(
         namespace=case.backend.namespace,
         queue_image="busybox:1.36",
-        queue_command=("sh", "-c", WAITS),
+        queue_command=("sh", "-c", script),
     )
-    submission = case.submission(WAITS, queue="dedicated")
-    assert case.cluster.create_pod(manifests.queue_pod(submission, settings))
-    assert not case.cluster.create_pod(manifests.queue_pod(submission, settings))
+    submission = case.submission(WAITS, queue="dedicated").model_copy(update={"queue_password": "hush"})
+    owner = case.cluster.create_deployment(manifests.queue_deployment(submission, settings))
+    case.cluster.create_secret(manifests.queue_secret(submission, settings, owner))
+    return owner, case.cluster.create_service(manifests.queue_service(submission, settings, owner))
+
+
+def test_a_dedicated_queue_is_made_once_and_its_pod_is_no_worker(case: Case) -> None:
+    owner, address = queue_of(case, WAITS)
+    assert owner and address
+    assert queue_of(case, WAITS) == (owner, address)
     case.until(lambda: any(pod.running and pod.ip for pod in case.view().pods))
     (pod,) = case.view().pods
     assert (pod.role, pod.index) == ("queue", -1)
     assert case.view().workers() == ()
+
+
+def test_a_dedicated_queues_pod_is_replaced_and_its_address_stays(case: Case) -> None:
+    owner, address = queue_of(case, WAITS)
+    case.until(lambda: any(pod.running for pod in case.view().pods))
+    (first,) = case.view().pods
+    case.backend.delete_pod(first)
+    case.until(lambda: [pod for pod in case.view().pods if pod.running and pod.name != first.name])
+    assert queue_of(case, WAITS) == (owner, address)
+
+
+def test_a_dedicated_queue_goes_with_its_submission(case: Case) -> None:
+    owner, _ = queue_of(case, WAITS)
+    case.until(lambda: any(pod.running for pod in case.view().pods))
+    assert case.cluster.delete_submission(case.backend.namespace, case.id) >= 1
+    case.until(lambda: case.view() == SubmissionView())
+    # Nothing of it was left to be found.
+    again, _ = queue_of(case, WAITS)
+    assert again != owner
 
 
 def test_a_config_map_is_made_once_and_goes_with_its_submission(case: Case) -> None:
@@ -665,8 +745,8 @@ def test_what_was_just_written_is_seen(server: Case) -> None:
 
 
 def test_an_image_that_cannot_be_had_says_so_soon(server: Case) -> None:
-    if isinstance(server.backend, Served) and server.backend.backoff < 1.0:
-        pytest.skip("localcluster pulls no images")
+    if not server.backend.pulls_images:
+        pytest.skip("localcluster pulls no images for its processes")
     began = time.monotonic()
     server.start(WAITS, 1, image="registry.invalid/asperathos/none:1")
     reasons = {"ErrImagePull", "ImagePullBackOff"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.domain.access import Access
+from common.domain.capacity import Capacity
 from common.domain.cluster import (
     GENERATION_LABEL,
     ROLE_LABEL,
@@ -106,6 +107,8 @@ class FakeCluster:
         self.pods: dict[tuple[str, str], FakePod] = {}
         self.secrets: dict[tuple[str, str], dict[str, Any]] = {}
         self.config_maps: dict[tuple[str, str], dict[str, Any]] = {}
+        self.services: dict[tuple[str, str], dict[str, Any]] = {}
+        self.deployments: dict[tuple[str, str], dict[str, Any]] = {}
         self.told: list[tuple[str, str, ClusterEvent]] = []
         self.calls: list[str] = []
         self.deletions: list[tuple[str, float | None]] = []
@@ -113,6 +116,7 @@ class FakeCluster:
         self.kubernetes = "v1.36.0-fake"
         self.namespaces = {"default"}
         self.denied: set[Access] = set()
+        self.offered = Capacity(replicas=110, cpu=4.0, memory=8.0 * 2**30, gpus=0)
         self._addresses = 1
 
     # The port.
@@ -133,16 +137,19 @@ class FakeCluster:
         self._reconcile()
         return True
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        self._enter("create_pod")
-        self._may_create()
-        body = copy.deepcopy(dict(manifest))
-        namespace, name = _place(body)
-        if (namespace, name) in self.pods:
-            return False
-        self.pods[namespace, name] = FakePod(name, namespace, body, self.clock.now())
-        self._reconcile()
-        return True
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        self._enter("create_deployment")
+        if self._keep(self.deployments, manifest):
+            self.deployments[_place(manifest)]["metadata"]["uid"] = uuid.uuid4().hex
+            self._reconcile()
+        return str(self.deployments[_place(manifest)]["metadata"]["uid"])
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        self._enter("create_service")
+        if self._keep(self.services, manifest):
+            self._addresses += 1
+            self.services[_place(manifest)]["spec"]["clusterIP"] = f"10.96.0.{self._addresses}"
+        return str(self.services[_place(manifest)]["spec"]["clusterIP"])
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         self._enter("create_secret")
@@ -154,10 +161,17 @@ class FakeCluster:
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         self._enter("adopt_secret")
+        return self._adopt(self.secrets, namespace, name, job)
+
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        self._enter("adopt_config_map")
+        return self._adopt(self.config_maps, namespace, name, job)
+
+    def _adopt(self, store: dict[tuple[str, str], dict[str, Any]], namespace: str, name: str, job: str) -> bool:
         self._collect()
-        if (namespace, name) not in self.secrets or (namespace, job) not in self.jobs:
+        if (namespace, name) not in store or (namespace, job) not in self.jobs:
             return False
-        self.secrets[namespace, name]["metadata"]["ownerReferences"] = [
+        store[namespace, name]["metadata"]["ownerReferences"] = [
             {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": self.jobs[namespace, job].uid}
         ]
         return True
@@ -181,17 +195,17 @@ class FakeCluster:
         pods = [pod for pod in self.pods.values() if self._is_of(pod.namespace, pod.labels, namespace, submission)]
         kept = [
             (store, place)
-            for store in (self.secrets, self.config_maps)
+            for store in (self.secrets, self.config_maps, self.services, self.deployments)
             for place, body in store.items()
             if self._is_of(place[0], body["metadata"].get("labels") or {}, namespace, submission)
         ]
         self.deletions.append((submission, grace))
         for job in jobs:
             del self.jobs[job.namespace, job.name]
-        for pod in pods:
-            self._remove(pod, grace)
         for store, place in kept:
             del store[place]
+        for pod in pods:
+            self._remove(pod, grace)
         return len(jobs) + len(pods) + len(kept)
 
     def delete_job(self, namespace: str, name: str, grace: float | None = None) -> bool:
@@ -247,6 +261,10 @@ class FakeCluster:
     def nodes(self) -> list[NodeView]:
         self._enter("nodes")
         return [NodeView("fake", True, 4.0, 8.0 * 2**30, 110)]
+
+    def offer(self) -> Capacity:
+        self._enter("offer")
+        return self.offered
 
     def version(self) -> str:
         self._enter("version")
@@ -309,12 +327,14 @@ class FakeCluster:
         self.told.append((namespace, submission, event))
 
     def _collect(self) -> None:
-        """The garbage collector: a secret goes with the Job that owns it."""
+        """The garbage collector: what a Job or Deployment owns goes with it."""
         alive = {job.uid for job in self.jobs.values()}
-        for place, body in list(self.secrets.items()):
-            owners = body["metadata"].get("ownerReferences") or ()
-            if owners and not any(owner["uid"] in alive for owner in owners):
-                del self.secrets[place]
+        alive |= {body["metadata"]["uid"] for body in self.deployments.values()}
+        for store in (self.secrets, self.config_maps, self.services):
+            for place, body in list(store.items()):
+                owners = body["metadata"].get("ownerReferences") or ()
+                if owners and not any(owner["uid"] in alive for owner in owners):
+                    del store[place]
 
     # The Job controller.
 
@@ -350,10 +370,23 @@ class FakeCluster:
         self._collect()
         for job in list(self.jobs.values()):
             self._reconcile_job(job)
+        for body in list(self.deployments.values()):
+            self._reconcile_deployment(body)
         if self.auto_start:
             for pod in self.pods.values():
                 if pod.phase == "Pending" and not pod.deleting and not pod.reason:
                     self.start(pod)
+
+    def _reconcile_deployment(self, body: dict[str, Any]) -> None:
+        """One pod at a time, as Recreate does."""
+        namespace, name = _place(body)
+        template = copy.deepcopy(body["spec"]["template"])
+        template["metadata"]["labels"]["pod-template-hash"] = "fake"
+        mine = [pod for pod in self.pods.values() if pod.namespace == namespace and pod.name.startswith(f"{name}-")]
+        if not any(not pod.over for pod in mine):
+            self._addresses += 1
+            made = f"{name}-fake-{self._addresses:05d}"
+            self.pods[namespace, made] = FakePod(made, namespace, template, self.clock.now())
 
     def _is_tracked(self, pod: FakePod) -> bool:
         """Whether its Job still reckons with it: it is at work, or it failed and its index waits."""

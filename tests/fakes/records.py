@@ -105,6 +105,34 @@ class MemoryRecords(_Store, Generic[M]):
             self._kept.pop(id, None)
 
 
+class MemoryBoard(_Store, Generic[M]):
+    """Implements ports.Board."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__(clock)
+        self._boards: dict[str, dict[str, M]] = defaultdict(dict)
+
+    def exchange(self, name: str, id: str, entry: M) -> dict[str, M]:
+        with self._lock:
+            self.put(name, id, entry)
+            return self.entries(name)
+
+    def put(self, name: str, id: str, entry: M) -> None:
+        with self._lock:
+            self._check()
+            self._boards[name][id] = type(entry).model_validate_json(entry.model_dump_json())
+
+    def entries(self, name: str) -> dict[str, M]:
+        with self._lock:
+            self._check()
+            return dict(self._boards[name])
+
+    def drop(self, name: str, id: str) -> None:
+        with self._lock:
+            self._check()
+            self._boards[name].pop(id, None)
+
+
 class MemoryJournal(_Store):
     """Implements ports.Journal."""
 
@@ -241,3 +269,9 @@ class MemoryMetrics(_Store):
         with self._lock:
             self._check()
             self.ttls[submission] = ttl
+
+    def flush(self, timeout: float) -> bool:
+        return not self.down
+
+    def close(self, timeout: float) -> None:
+        self.flush(timeout)

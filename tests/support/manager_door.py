@@ -14,18 +14,21 @@ from flask import Flask
 from common.adapters.sealing import Seals
 from common.domain.clusters import ClusterRecord
 from common.domain.errors import AsperathosError, NotFound
+from common.domain.forecast import Forecast
 from common.domain.progress import Observation
 from common.domain.states import State
 from common.domain.submission import Submission
 from common.http.app import AppSettings, Telemetry, create_app
-from common.http.contracts import LawRequest
+from common.http.contracts import ForecastAnswer, ForecastRequest, LawRequest
 from common.plugins import PluginInfo
 from manager.admission import Admission
 from manager.api import register
 from manager.clusters import ClusterRegistry, ClusterStores
+from manager.histories import Histories
+from manager.outlook import Outlook, Policy
 from manager.reports import Reports
 from manager.service import ManagerService, Stores, new_id
-from manager.workload import Source
+from manager.workload import Source, open_items
 from tests.fakes.claims import MemoryClaims
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
@@ -64,6 +67,23 @@ class FakeLaws:
 
 
 @dataclass
+class FakeForeseer:
+    """Implements manager.outlook.Foreseer: foresees what it was told to."""
+
+    foreseen: dict[str, Any] = field(default_factory=dict)
+    expected: dict[str, Any] = field(default_factory=dict)
+    failure: AsperathosError | None = None
+    asked: list[ForecastRequest] = field(default_factory=list)
+
+    def forecast(self, request: ForecastRequest) -> ForecastAnswer:
+        self.asked.append(request)
+        if self.failure is not None:
+            raise self.failure
+        told = Forecast(**{"at": 0.0, "p50": 60.0, "chance": 0.95, "reason": "as told", **self.expected})
+        return ForecastAnswer(**{"forecast": told, "law": request.law, "wanted": 2, "granted": 2, **self.foreseen})
+
+
+@dataclass
 class FakeDetailed:
     """Implements manager.reports.DetailedReports."""
 
@@ -78,7 +98,7 @@ class FakeDetailed:
 class Door:
     """A manager without its loop."""
 
-    def __init__(self, make_id: Callable[[], str] = new_id, cors_origin: str = "") -> None:
+    def __init__(self, make_id: Callable[[], str] = new_id, cors_origin: str = "", policy: Policy = "warn") -> None:
         self.clock = FakeClock()
         self.records: MemoryRecords[Submission] = MemoryRecords(clock=self.clock)
         self.observations: MemoryRecords[Observation] = MemoryRecords(clock=self.clock)
@@ -116,10 +136,23 @@ class Door:
             ),
             "default",
         )
-        self.service = ManagerService(stores, admission, self.registry, make_id=make_id)
+        self.foreseer = FakeForeseer()
+        self.histories = Histories(
+            MemoryRecords(clock=self.clock), self.observations, self.clock, keep=90 * 86400.0, most=100
+        )
+        self.outlook = Outlook(
+            self.foreseer,
+            self.histories,
+            lambda workload: open_items(workload, DoorSettings(), lambda: self.sources),
+            self.clock,
+            policy,
+        )
+        self.service = ManagerService(stores, admission, self.registry, self.outlook, make_id=make_id)
         self.reports = Reports(stores, self.service, self.detailed, "default")
         self.app: Flask = create_app(AppSettings("manager", 1 << 20, "1"), Telemetry("manager", "1"))
-        register(self.app, self.service, self.reports, self.registry, DoorSettings().max_item, cors_origin)
+        register(
+            self.app, self.service, self.reports, self.registry, self.histories, DoorSettings().max_item, cors_origin
+        )
         self.client = self.app.test_client()
 
     def submit(self, document: Any = None, **headers: str) -> str:

@@ -6,19 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from asperathos_worker.queue.api import QueueUnavailable, ServiceQueue
 from asperathos_worker.queue.memory_queue import MemoryQueue
 from asperathos_worker.queue.records import Ack, Verdict
 from pydantic import BaseModel
 
+from common.domain.cluster import QUEUE_ROLE, ROLE_LABEL
 from common.domain.errors import AsperathosError, NotFound, Unavailable
 from common.domain.events import EVENTS, Event
-from common.domain.progress import Counts
+from common.domain.progress import Counts, Observation
 from common.domain.queues import QueueAddress
 from common.domain.states import Intent
 from common.domain.submission import Submission, SubmissionSpec, Workload
 from common.http.contracts import MonitoringReport, ScalingView, VisualizingView
 from manager.announcing import Announcer, Others
 from manager.book import Book
+from manager.histories import Histories, PastRuns
 from manager.keyring import Keyring
 from manager.launching import Launcher
 from manager.loading import Loader
@@ -81,6 +84,23 @@ class FakeRemote:
             raise Unavailable("it does not answer: the test says so")
 
 
+class StageQueues(MemoryQueues):
+    """A dedicated queue answers while its pod runs, and goes with the pod."""
+
+    def __init__(self, cluster: FakeCluster, factory: Callable[[str], ServiceQueue]) -> None:
+        super().__init__(factory)
+        self._cluster = cluster
+
+    def at(self, address: QueueAddress) -> ServiceQueue:
+        if address.kind == "shared":
+            return super().at(address)
+        pods = [pod for pod in self._cluster.pods.values() if pod.labels.get(ROLE_LABEL) == QUEUE_ROLE]
+        running = [pod.name for pod in pods if pod.phase == "Running" and not pod.deleting]
+        if not running:
+            raise QueueUnavailable("connection refused: the test says so")
+        return self.made.setdefault(("dedicated", running[0]), self._factory(address.submission))
+
+
 class Stage:
     """One manager and one submission at a time. ``open_items`` may be replaced to have other workloads."""
 
@@ -92,13 +112,16 @@ class Stage:
         self.metrics = MemoryMetrics(self.clock)
         self.cluster = FakeCluster(self.clock, auto_start=auto_start, lingering=lingering)
         self.clusters = FakeClusters(self.cluster)
-        self.queues = MemoryQueues(lambda _: MemoryQueue(self.clock.now))
+        self.queues = StageQueues(self.cluster, lambda _: MemoryQueue(self.clock.now))
         self.access = MemoryAccess()
         self.access_offered = True
         self.leases = MemoryLeases(self.clock)
         self.monitor = FakeRemote({"MonitoringReport": REPORT, "MonitoringView": REPORT})
         self.controller = FakeRemote({"ScalingView": SCALING})
         self.visualizer = FakeRemote({"VisualizingView": VisualizingView(url="http://see/it")})
+        self.observations: MemoryRecords[Observation] = MemoryRecords(clock=self.clock)
+        self.past: MemoryRecords[PastRuns] = MemoryRecords(clock=self.clock)
+        self.histories = Histories(self.past, self.observations, self.clock, keep=90 * 86400.0, most=3)
         self.opened = 0
         self.open_items: Callable[[Workload | None], Iterator[str]] = self._inline
         self.rules = rules or LoopRules()
@@ -118,7 +141,8 @@ class Stage:
                 queues=self.queues,
                 launcher=Launcher(self.clusters, self.manifests, lambda id: f"token of {id}"),
                 keyring=Keyring(self.access if self.access_offered else None),
-                announcer=Announcer(others, self.clock, "default"),
+                histories=self.histories,
+                announcer=Announcer(others, self.clock, "default", self.histories),
                 loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),
                 logs=LogKeeper(self.clusters, self.texts),
                 texts=self.texts,

@@ -15,7 +15,7 @@ from controller.laws.fixed import Nop
 from controller.laws.threshold import Threshold, ThresholdSettings
 from controller.record import begin, renew
 from tests.unit.controller.builders import START, observed
-from tests.unit.controller.plant import request_for
+from tests.unit.controller.plant import BUILT_IN, request_for
 
 NOW = START + 100.0
 
@@ -159,3 +159,46 @@ def test_another_law_starts_with_an_empty_memory() -> None:
     first = request_for("deadline")
     kept = begin(first, NOW).model_copy(update={"memory": {"busy": 5.0}})
     assert renew(kept, first.model_copy(update={"law": "pid"}), NOW).memory == {}
+
+
+# Changes while it runs.
+
+
+def test_a_change_is_decided_on_at_once_and_keeps_what_was_learned() -> None:
+    request = request_for("pid", {"proportional_gain": 10.0})
+    kept = begin(request, START).model_copy(update={"memory": {"integral": 3.0}, "decided_at": START})
+    gains = request.control.model_copy(update={"settings": {"proportional_gain": 2.0}})
+    changed = request.model_copy(update={"control": gains, "revision": 1})
+    after = renew(kept, changed, START + 1)
+    assert after.memory == {"integral": 3.0}
+    assert after.request == changed
+    assert is_due(after, START + 1) and not is_due(kept, START + 1)
+    assert renew(after, changed, START + 2) == after
+
+
+def test_another_law_begins_without_memory_at_the_present_count() -> None:
+    kept = begin(request_for("pid"), START).model_copy(update={"memory": {"integral": 3.0}, "desired": 7})
+    after = renew(kept, request_for("deadline").model_copy(update={"revision": 1}), START + 1)
+    assert (after.memory, after.desired, after.request.law) == ({}, 7, "deadline")
+
+
+def test_what_belongs_to_an_earlier_revision_is_out_of_date() -> None:
+    newer = request_for("pid").model_copy(update={"revision": 2})
+    kept = begin(newer, START)
+    assert renew(kept, newer.model_copy(update={"revision": 1, "law": "deadline"}), START + 1) == kept
+
+
+@pytest.mark.parametrize("gains", [{"proportional_gain": 40.0}, {"integral_gain": 2.0}, {"derivative_gain": 500.0}])
+def test_new_gains_do_not_make_the_count_jump(gains: dict[str, object]) -> None:
+    """Bumpless: whatever the gains, the next decision goes on from the present output."""
+    law = BUILT_IN.law("pid")
+    given: dict[str, object] = {"proportional_gain": 10.0, "integral_gain": 0.01}
+    kept = begin(request_for("pid", given, maximum=50, created_with=10), START)
+    for second in range(0, 100, 5):
+        seen = observed(at=START + second, elapsed=100.0 + second, deadline=1000.0, progress=0.05 + second / 1200.0)
+        outcome = decide(kept, seen, law, BUILT_IN.settings("pid", given), None, START + second)
+        kept = outcome.record
+    new = {**given, **gains}
+    again = decide(kept, seen, law, BUILT_IN.settings("pid", new), None, START + 95.1)
+    assert again.decision is not None
+    assert abs(again.decision.granted - kept.desired) <= 1

@@ -13,13 +13,16 @@ from common.domain.errors import ClusterError, Conflict, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.progress import Decision, Observation
 from common.domain.queues import QueueAddress
+from controller.arbiter import Demand
+from controller.arbitration import Arbitration
+from controller.capacity import Capacities, CapacityRules, Offer, Rule
 from controller.loop import ScalingLoop, World
 from controller.record import Cap, Scaling, begin
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
-from tests.fakes.records import MemoryJournal, MemoryRecords, MemoryTexts
+from tests.fakes.records import MemoryBoard, MemoryJournal, MemoryRecords, MemoryTexts
 from tests.unit.controller.builders import observed
 from tests.unit.controller.plant import BUILT_IN, request_for
 
@@ -56,6 +59,11 @@ class Stage:
         self.observations: MemoryRecords[Observation] = MemoryRecords(clock=self.clock)
         self.journal = MemoryJournal(clock=self.clock)
         self.texts = MemoryTexts(clock=self.clock)
+        self.capacity: dict[str, Rule] = {"*": "unlimited"}
+        self.demands: MemoryBoard[Demand] = MemoryBoard(self.clock)
+        self.offers: MemoryRecords[Offer] = MemoryRecords(clock=self.clock)
+        self.capacities = Capacities(CapacityRules(self.capacity), self.offers, self.clusters, self.clock)
+        self.arbitration = Arbitration(self.demands, self.capacities)
         self.world = World(
             self.records,
             self.caps,
@@ -66,6 +74,7 @@ class Stage:
             self.texts,
             self.clock,
             BUILT_IN,
+            self.arbitration,
         )
         self.loop = ScalingLoop(self.world)
 

@@ -103,9 +103,35 @@ def test_without_the_controller_there_is_a_warning(door: Door, away: Any) -> Non
     assert any(warning.startswith("control: ") for warning in answer.get_json()["warnings"])
 
 
-def test_a_dry_run_never_runs(door: Door) -> None:
+def test_a_dry_run_tells_the_plan_and_never_runs(door: Door) -> None:
+    door.foreseer.expected = {"p10": 50.0, "p90": 80.0, "replica_seconds": 7200.0}
     answer = door.client.post("/submissions?dry_run=true", json=NATIVE)
+    assert answer.status_code == 200
+    told = answer.get_json()
+    assert (told["dry_run"], told["items"], told["deadline"], told["warnings"]) == (True, 2, 600.0, [])
+    plan = told["forecast"]
+    assert plan["finish"] == {"p5": None, "p10": 50.0, "p50": 60.0, "p90": 80.0, "p95": None}
+    assert plan["finish_at"]["p90"] == door.clock.now() + 80
+    assert (plan["chance"], plan["margin"], plan["feasible"]) == (0.95, 540.0, True)
+    assert plan["cost"] == {"replica_seconds": 7200.0, "replica_hours": 2.0}
+    assert (plan["replicas"]["wanted"], plan["replicas"]["reason"]) == (2, "as told")
+    assert door.is_untouched()
+    running = door.client.get(f"/submissions/{door.submit()}").get_json()["forecast"]
+    assert running.keys() <= plan.keys(), "the same as while it runs"
+
+
+def test_a_dry_run_names_every_fault_and_what_is_wrong_with_the_plan(door: Door) -> None:
+    answer = door.client.post("/submissions?dry_run=true", json={"run": "x", "deadline": "soon", "retires": 1})
     assert answer.status_code == 400
+    assert {fault["field"] for fault in answer.get_json()["details"]} >= {"deadline", "retires"}
+    assert door.client.post("/submissions?dry_run=perhaps", json=NATIVE).status_code == 400
+    door.foreseer.expected = {"feasible": False, "late_by": 90.0}
+    door.foreseer.foreseen = {"endangered": ("kj-0000001",), "fits": False}
+    warnings = door.client.post("/submissions?dry_run=1", json=NATIVE).get_json()["warnings"]
+    assert [warning.split(":")[0] for warning in warnings] == ["deadline", "cluster"]
+    assert "1m 30s" in warnings[0] and "kj-0000001" in warnings[1]
+    door.foreseer.failure = Unavailable("the controller is away")
+    assert door.client.post("/submissions?dry_run=1", json=NATIVE).status_code == 503
     assert door.is_untouched()
 
 
@@ -218,7 +244,7 @@ def test_every_route_answers_with_json_appended(door: Door) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
-        ("PATCH", "/submissions/kj-0000000", 405),
+        ("PATCH", "/submissions", 405),
         ("PUT", "/submissions", 405),
         ("PUT", "/submissions/cluster", 405),
         ("PUT", "/submissions/cluster/activate", 405),

@@ -34,7 +34,7 @@ def test_a_cluster_that_has_everything(service: str) -> None:
     assert report.ok and missing(report) == {}
     names = {finding.name for finding in report.findings}
     assert {"reachable", "version", "namespace"} | {str(access) for access in NEEDS[service]} <= names
-    assert ("nodes" in names) == (service == "manager")
+    assert ("nodes" in names) == (service != "monitor")
 
 
 def test_an_absent_cluster_is_one_finding() -> None:
@@ -76,7 +76,8 @@ def test_what_cannot_be_asked_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_others_are_asked_too() -> None:
     bad = ClusterReport(ok=False, findings=(Finding(service="controller", name="patch jobs.batch", ok=False),))
-    report = ClusterCheck(FakeCluster(), "default", {"controller": Other(bad), "monitor": Other(None)}).report()
+    colleagues = {"controller": Other(bad), "monitor": Other(None)}
+    report = ClusterCheck(FakeCluster(), "default", colleagues, probe=list).report()
     assert missing(report) == {
         ("controller", "patch jobs.batch"): "",
         ("monitor", "service"): "it does not answer",

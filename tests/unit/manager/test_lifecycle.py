@@ -93,18 +93,21 @@ def test_an_empty_batch_is_complete_an_empty_stream_is_not() -> None:
 def test_a_dedicated_queue_comes_first() -> None:
     of = submission(State.LOADING, spec={"queue": "dedicated"})
     assert step(of, stats=None, view=SubmissionView()) == ProvideQueue()
-    waiting = replace(QUEUE_POD, phase="Pending", reason="ContainerCreating", ip="", created_at=NOW)
-    assert step(of, stats=None, view=SubmissionView((), (waiting,))) == ProvideQueue(
-        reason="waiting for the queue's pod"
-    )
-    assert step(of, stats=None, view=SubmissionView((), (QUEUE_POD,))) == ProvideQueue(host="10.0.0.9")
     assert isinstance(step(of, stats=None, view=None, cluster_problem="it is away"), Hold)
+    made = of.model_copy(update={"redis_host": "10.0.0.9", "queue_at": NOW})
+    waiting = replace(QUEUE_POD, phase="Pending", reason="ContainerCreating", ip="", created_at=NOW)
+    for pods in ((), (waiting,), (QUEUE_POD,)):
+        held = step(made, stats=None, queue_problem="refused", view=SubmissionView((), pods))
+        assert held == Hold("waiting for the dedicated queue", RULES.watch_near_end)
+    held = step(made, stats=None, queue_problem="refused", warning="FailedCreate: quota", view=SubmissionView())
+    assert held == Hold("waiting for the dedicated queue: FailedCreate: quota", RULES.watch_near_end)
+    assert step(made, stats=None, view=SubmissionView((), (QUEUE_POD,))) == Begin()
 
 
 def test_a_dedicated_queue_that_crashes_at_once_is_an_error_before_it_has_an_address() -> None:
-    of = submission(State.LOADING, spec={"queue": "dedicated"})
+    of = submission(State.LOADING, spec={"queue": "dedicated"}, redis_host="10.0.0.9", queue_at=NOW)
     crashing = replace(QUEUE_POD, reason="CrashLoopBackOff", message="back-off 10s restarting failed container")
-    said = step(of, stats=None, view=SubmissionView((), (crashing,)))
+    said = step(of, stats=None, queue_problem="refused", view=SubmissionView((), (crashing,)))
     assert isinstance(said, Conclude)
     assert said.state is State.ERROR
     assert "CrashLoopBackOff" in said.reason

@@ -7,7 +7,8 @@ import pytest
 from common.domain.progress import Counts, Decision, Observation, Replicas
 from common.domain.states import State
 from common.domain.submission import Submission, SubmissionSpec, Summary
-from manager.status import HIDDEN, forecast, shown_spec, status
+from manager.forecasting import forecast
+from manager.status import HIDDEN, shown_spec, status
 
 CREATED = 1_700_000_000.0
 """2023-11-14T22:13:20Z"""

@@ -36,6 +36,15 @@ def test_another_request_replaces_the_first_and_keeps_what_was_measured(bench: B
     assert bench.kept.tally.measurements == 2
 
 
+def test_a_request_of_an_earlier_revision_is_out_of_date(bench: Bench) -> None:
+    bench.load()
+    bench.service.start(ID, monitoring_request(revision=2, deadline=500.0))
+    bench.service.start(ID, monitoring_request(revision=1, deadline=100.0))
+    bench.tick()
+    observation = bench.service.view(ID).observation
+    assert observation is not None and observation.deadline == 500.0
+
+
 @pytest.mark.parametrize("ended", [False, True])
 def test_what_was_stopped_is_not_started_anew(bench: Bench, ended: bool) -> None:
     bench.load()

@@ -1,0 +1,62 @@
+"""Boards in Redis: entries by name and id that every process may read and each replaces its own of."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import redis
+from pydantic import BaseModel, ValidationError
+
+from common.adapters import redis_keys
+from common.adapters.redis_client import translated
+from common.logging import get_logger
+
+M = TypeVar("M", bound=BaseModel)
+log = get_logger(__name__)
+_KEEP = 86400
+"""Seconds after the last entry for which a board is kept."""
+
+
+class RedisBoard(Generic[M]):
+    """Implements ports.Board on one hash a board. Entries that are not understood (of another version) are left out."""
+
+    def __init__(self, client: redis.Redis, kind: str, model: type[M]) -> None:
+        self._client = client
+        self._kind = kind
+        self._model = model
+
+    def exchange(self, name: str, id: str, entry: M) -> dict[str, M]:
+        key = redis_keys.board(self._kind, name)
+        with translated():
+            pipeline = self._client.pipeline()
+            pipeline.hset(key, id, entry.model_dump_json())
+            pipeline.expire(key, _KEEP)
+            pipeline.hgetall(key)
+            found = pipeline.execute()[-1]
+        return self._understood(name, found)
+
+    def put(self, name: str, id: str, entry: M) -> None:
+        key = redis_keys.board(self._kind, name)
+        with translated():
+            pipeline = self._client.pipeline()
+            pipeline.hset(key, id, entry.model_dump_json())
+            pipeline.expire(key, _KEEP)
+            pipeline.execute()
+
+    def entries(self, name: str) -> dict[str, M]:
+        with translated():
+            found: Any = self._client.hgetall(redis_keys.board(self._kind, name))
+        return self._understood(name, found)
+
+    def drop(self, name: str, id: str) -> None:
+        with translated():
+            self._client.hdel(redis_keys.board(self._kind, name), id)
+
+    def _understood(self, name: str, found: dict[str, str]) -> dict[str, M]:
+        entries: dict[str, M] = {}
+        for id, data in found.items():
+            try:
+                entries[id] = self._model.model_validate_json(data)
+            except ValidationError:
+                log.warning("board_entry_not_understood", kind=self._kind, board=name, id=id)
+        return entries
