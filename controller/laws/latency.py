@@ -50,6 +50,9 @@ _USUAL_VARIATION = 1.0
 _MOST_VARIATION = 5.0
 _FEW = 5
 _MOST_KEPT = 64
+_SHORTEST = 0.01
+_LONGEST = 86_400.0
+"""Seconds between two measurements: shorter is none, and after a longer silence nothing of before counts anyway."""
 
 
 class LatencySettings(LawSettings):
@@ -130,11 +133,11 @@ def _learned(
     if past.at is None or seen.at < past.at:
         changes["busy_at"] = seen.at
         return past.model_copy(update=changes)
-    seconds = seen.at - past.at
+    seconds = min(seen.at - past.at, _LONGEST)
     arrived = max(0, put - past.put)
     if counts.outstanding > 0 or arrived > 0:
         changes["busy_at"] = seen.at
-    if seconds <= 0:
+    if seconds < _SHORTEST:
         # The same measurement again: what arrived since is seen with the next one.
         return past.model_copy(update={"busy_at": changes.get("busy_at", past.busy_at)})
     accounts = past.accounts.model_copy(update={"rule": chosen(past.accounts, goal)})

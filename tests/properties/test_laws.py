@@ -16,7 +16,7 @@ from controller.guard import Bounds, Past, grant
 from controller.laws import Law, LawSettings, Proposal, Situation
 from controller.laws.deadline import Deadline, DeadlineSettings
 from controller.laws.fixed import Nop, Scripted, ScriptedSettings
-from controller.laws.latency import Latency, LatencySettings, staffing
+from controller.laws.latency import Latency, LatencySettings
 from controller.laws.pid import Pid, PidSettings
 from controller.laws.threshold import Threshold, ThresholdSettings
 from controller.record import begin
@@ -26,6 +26,7 @@ LAWS: list[tuple[Law[Any], LawSettings]] = [
     (Deadline(), DeadlineSettings()),
     (Deadline(), DeadlineSettings(confidence=0.999, reserve=0.0, slack=0.0, patience=0.0)),
     (Latency(), LatencySettings()),
+    (Latency(), LatencySettings(wait=5.0, effort=1000.0, hold=0.0, idle=0.0)),
     (Nop(), LawSettings()),
     (Pid(), PidSettings()),
     (Pid(), PidSettings(proportional_gain=-1e6, integral_gain=1e6, derivative_gain=-1e6)),
@@ -65,6 +66,7 @@ def observations(draw: st.DrawFn) -> Observation:
             running=tuple(draw(st.lists(wild, max_size=4))),
         ),
         oldest_wait=draw(maybe),
+        waits=draw(st.dictionaries(wild_count, wild_count, max_size=3)),
         failures=draw(wild_count),
         attempts=draw(wild_count),
         replicas=Replicas(observed=draw(wild_count), pending=draw(wild_count), requested=draw(wild_count)),
@@ -108,7 +110,7 @@ def test_every_law_survives_a_memory_of_another_version(
     law_and_settings: tuple[Law[Any], LawSettings], situation: Situation, memory: dict[str, Any]
 ) -> None:
     law, settings = law_and_settings
-    names = ("at", "busy", "calm_since", "needs", "integral", "last_error", "total")
+    names = ("at", "busy", "calm_since", "accounts", "wanted", "waits", "integral", "last_error", "total")
     for strange in (memory, dict.fromkeys(names, "x"), dict.fromkeys(names, math.nan)):
         assert isinstance(law.decide(situation, settings, strange).wanted, int)
 
@@ -246,11 +248,3 @@ def test_deadline_never_asks_for_more_replicas_than_items(situation: Situation, 
     wanted = Deadline().decide(with_deadline(situation, deadline), DeadlineSettings(), {}).wanted
     assert wanted <= max(situation.minimum, situation.observation.counts.outstanding)
     assert wanted <= situation.maximum
-
-
-@given(st.floats(0.0, 500.0), st.floats(0.0, 50.0), st.floats(0.001, 0.5))
-def test_staffing_is_stable_and_falls_with_patience(load: float, patience: float, late: float) -> None:
-    servers = staffing(load, patience, late)
-    assert servers > load or load == 0
-    assert staffing(load, patience + 1.0, late) <= servers
-    assert staffing(load * 1.1, patience, late) >= servers

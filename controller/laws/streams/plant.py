@@ -40,10 +40,11 @@ class Step:
         object.__setattr__(self, "kept", math.exp(-self.seconds / self.service))
 
 
-def advance(queue: float, capacity: float, step: Step) -> tuple[float, float]:
+def advance(queue: float, capacity: float, stretch: float, step: Step) -> tuple[float, float]:
     """The items in the system after the step, and the share of the arrivals that were late.
 
-    ``queue`` items are in the system before, ``capacity`` replicas run throughout.
+    ``queue`` items are in the system before, ``capacity`` replicas run throughout. Waits are
+    ``stretch`` times as long as this model has them.
     """
     after, saturated = _flow(queue, capacity, step)
     left = queue + step.arrived - after
@@ -55,7 +56,7 @@ def advance(queue: float, capacity: float, step: Step) -> tuple[float, float]:
         return after, 1.0
     spread = max(0.0, 1.0 - _CLUMPED * step.allowed / step.seconds)
     most = max(queue, after, queue + step.arrived - left * spread)
-    wait = step.service / capacity
+    wait = stretch * step.service / capacity
     longest = (most - capacity) * wait
     if longest <= 0:
         return after, step.lateness.unavoidable

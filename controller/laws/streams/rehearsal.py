@@ -16,11 +16,11 @@ from statistics import NormalDist
 from pydantic import BaseModel, ConfigDict, Field
 
 from controller.laws.streams.plant import Step, advance
-from controller.laws.streams.rules import FIRST, RULES, SPANS, Rule, Times, with_backlog
+from controller.laws.streams.rules import FIRST, RULES, SPANS, Rule, Times, careful, with_backlog
 
 _MEMORY = 3600.0
 """Time constant (s) with which accounts are forgotten."""
-_PRIOR = 100.0
+_PRIOR = 200.0
 """Seconds of arrivals that the prior opinion of a rule counts for."""
 _PRIOR_SLOPE = 1.2
 """A rule that is more cautious by one square root of the load is late exp(1.2) times less often, before anything is
@@ -31,6 +31,11 @@ _MOST_PRESSURE = 6.0
 """Lateness measured beyond what is allowed raises the price of lateness, at most by this factor."""
 _STICKY = 0.03
 """A rule must be cheaper by this share of the present one's cost to replace it."""
+_STRETCHING = 10.0
+"""Imagined waits are stretched by so much per share of items that were late beyond what was imagined and allowed."""
+_MOST_STRETCH = 4.0
+_YOUNG = 900.0
+"""Seconds: what was seen for less tells little of how bursts return."""
 _MOST_SLOTS = 8
 _ROUNDING = 0.05
 """Replicas: so small a part of one is not worth another one."""
@@ -41,8 +46,9 @@ _MODULUS = 2**31
 class Accounts(BaseModel):
     """The memory of the rehearsal. The lists have one entry per rule, ``rates`` and ``weights`` one per span.
 
-    ``items``, ``seconds`` and ``work`` (replica seconds) are what arrived, fading like the accounts; ``imagined`` and
-    ``measured`` the late items under the rules followed, in imagination and in truth.
+    ``items``, ``seconds``, ``steps`` and ``work`` (replica seconds) are what arrived, fading like the accounts,
+    ``squares`` the squares of the items of a step; ``imagined`` and ``measured`` are the late items under the rules
+    followed, in imagination and in truth.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -59,6 +65,8 @@ class Accounts(BaseModel):
     items: float = 0.0
     seconds: float = 0.0
     work: float = 0.0
+    steps: float = 0.0
+    squares: float = 0.0
     imagined: float = 0.0
     measured: float = 0.0
     seed: int = Field(default=0, ge=0, lt=_MODULUS)
@@ -68,11 +76,19 @@ class Accounts(BaseModel):
         """The share of late items measured lately."""
         return min(1.0, self.measured / self.items) if self.items > 0 else 0.0
 
+    @property
+    def burstiness(self) -> float:
+        """The index of dispersion of the arrivals in a step: 1 for independent (Poisson) arrivals, not less."""
+        if self.items <= 0 or self.steps <= 0:
+            return 1.0
+        mean = self.items / self.steps
+        return max(1.0, (self.squares / self.steps - mean * mean) / mean)
+
     def forgotten(self) -> Accounts:
         """What remains when the target is another one: the arrivals and the imagined queues."""
         none = [0.0] * len(RULES)
-        changes = {"late": none, "cost": none, "items": 0.0, "seconds": 0.0, "work": 0.0, "imagined": 0.0}
-        return self.model_copy(update={**changes, "measured": 0.0})
+        changes = {"late": none, "cost": none, "items": 0.0, "seconds": 0.0, "work": 0.0, "steps": 0.0}
+        return self.model_copy(update={**changes, "squares": 0.0, "imagined": 0.0, "measured": 0.0})
 
 
 @dataclass(frozen=True)
@@ -100,15 +116,18 @@ def chosen(accounts: Accounts, goal: Goal) -> int:
     only raise what the rule asks for."""
     if accounts.items <= 0 or accounts.work <= 0:
         return accounts.rule
+    if accounts.seconds < _YOUNG and accounts.late_share > goal.late:
+        return careful(accounts.burstiness)
     load = loads(accounts, accounts.work / accounts.items)[1]
     prior = _PRIOR * accounts.items / accounts.seconds
     items = accounts.items + prior
     aim = _AIM * goal.late
+    spread = math.sqrt(accounts.burstiness)
     mistaken = min(max((accounts.measured - accounts.imagined) / items, -0.5 * aim), aim)
     pressure = min(max(math.sqrt(accounts.late_share / goal.late), 1.0), _MOST_PRESSURE)
 
     def price(place: int) -> float:
-        opinion = goal.late * math.exp(_PRIOR_SLOPE * (1.0 - RULES[place].caution(load)))
+        opinion = goal.late * math.exp(_PRIOR_SLOPE * (1.0 - RULES[place].caution(load) / spread))
         late = (accounts.late[place] + prior * opinion) / items + mistaken
         return accounts.cost[place] / accounts.work + goal.effort * pressure * max(0.0, late - aim) / goal.late
 
@@ -125,8 +144,11 @@ def rehearsed(accounts: Accounts, step: Step, times: Times, goal: Goal, late: fl
     seed = (accounts.seed * 1103515245 + 12345) % _MODULUS
     accounts = _averaged(accounts, step)
     now = loads(accounts, step.service)
+    stretch = _stretch(accounts, goal)
     slots = max(1, min(_MOST_SLOTS, round(times.startup / step.seconds)))
-    outcomes = [_rehearse(RULES[place], accounts, place, step, now, times, goal, slots) for place in range(len(RULES))]
+    outcomes = [
+        _rehearse(RULES[place], accounts, place, step, now, times, goal, slots, stretch) for place in range(len(RULES))
+    ]
     return accounts.model_copy(
         update={
             "queues": [outcome.queue for outcome in outcomes],
@@ -137,11 +159,22 @@ def rehearsed(accounts: Accounts, step: Step, times: Times, goal: Goal, late: fl
             "items": accounts.items * fade + step.arrived,
             "seconds": accounts.seconds * fade + step.seconds,
             "work": accounts.work * fade + step.arrived * step.service,
+            "steps": accounts.steps * fade + 1.0,
+            "squares": accounts.squares * fade + step.arrived**2,
             "imagined": accounts.imagined * fade + outcomes[accounts.rule].late,
             "measured": accounts.measured * fade + late,
             "seed": seed,
         }
     )
+
+
+def _stretch(accounts: Accounts, goal: Goal) -> float:
+    """By how much the waits that the model has are too short, going by what was measured."""
+    if accounts.items <= 0:
+        return 1.0
+    items = accounts.items * (1.0 + _PRIOR / accounts.seconds)
+    excess = (accounts.measured - accounts.imagined) / items - goal.late
+    return min(1.0 + _STRETCHING * max(0.0, excess), _MOST_STRETCH)
 
 
 def chance_of(accounts: Accounts) -> float:
@@ -188,10 +221,11 @@ def _rehearse(
     times: Times,
     goal: Goal,
     slots: int,
+    stretch: float,
 ) -> _Outcome:
     asked = accounts.asked[place]
     running = float(min(asked))
-    queue, late = advance(accounts.queues[place], running, step)
+    queue, late = advance(accounts.queues[place], running, stretch, step)
     need, peak = rule.need(now, accounts.peaks[place], step.seconds)
     wish = with_backlog(need, queue, running, asked[-1] - running, now[rule.span], times)
     count = whole(wish, max(1, goal.minimum), goal.maximum)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 SPANS = (8.0, 30.0, 120.0, 1800.0)
 """Time constants (s) of the averages of the arrival rate; the last one tells the long-run load."""
 _LONG = len(SPANS) - 1
-_SPARES = (0.0, 0.5, 1.0, 2.0, 4.0)
+_SPARES = (0.0, 0.5, 1.0, 2.0, 4.0, 6.0)
 _HOLDS = (0.0, 120.0, 900.0)
 _STEP = 1.25
-_LEVELS = 11
+_LEVELS = 9
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,23 @@ class Rule:
         return told
 
 
-RULES = tuple(Rule(span, spare, hold) for span in range(_LONG) for spare in _SPARES for hold in _HOLDS) + tuple(
-    Rule(0, spare, 0.0, _STEP**level) for level in range(1, _LEVELS + 1) for spare in (1.0, 2.0)
-)
+RULES = tuple(
+    Rule(span, spare, hold)
+    for span in range(_LONG)
+    for spare in _SPARES
+    for hold in _HOLDS
+    if not (span == 0 and hold and spare > 2.0)
+) + tuple(Rule(0, spare, 0.0, _STEP**level) for level in range(1, _LEVELS + 1) for spare in (1.0, 2.0))
 """Reactive ones, and ones that keep a reserve for the next burst whatever the present load."""
 FIRST = RULES.index(Rule(1, 1.0, 120.0))
 """The rule that is followed until something has been learned."""
+
+
+def careful(burstiness: float) -> int:
+    """The rule for a stream that is late and not known yet: it remembers peaks, and spares by the index of dispersion
+    of the arrivals, as square-root staffing does for arrivals that are no Poisson process."""
+    spare = max(spare for spare in _SPARES if spare <= max(1.0, math.sqrt(burstiness)))
+    return RULES.index(Rule(1, spare, _HOLDS[-1]))
 
 
 def with_backlog(need: float, queue: float, capacity: float, coming: float, load: float, times: Times) -> float:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from asperathos_worker.queue.histogram import bucket_of
 
 from common.domain.progress import Counts, Decision, Observation, Replicas, ServiceTimes
 from common.domain.queues import QueueAddress
@@ -153,6 +156,9 @@ class Plant:
                 longest=max(durations, default=0.0),
                 running=tuple(running),
             ),
+            waits=Counter(bucket_of(began - self.arrivals[i]) for i, began in self.started_at.items())
+            if self.arrivals
+            else {},
             attempts=len(durations) + len(running),
             replicas=Replicas(
                 desired=desired,
