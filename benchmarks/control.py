@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 naming every bar that our laws missed")
     parser.add_argument("--family", action="append", choices=FAMILIES, help="only this one; may be repeated")
     parser.add_argument("--law", action="append", metavar="LAW", help="only this contender; may be repeated")
+    parser.add_argument("--number", type=int, help="so many scenarios of each family and pattern [120 bags, ...]")
     parser.add_argument("--seed", type=int, default=1, help="of the scenarios [1]")
     parser.add_argument("--traces", type=Path, metavar="DIR", help="bags and streams from the CSV files in DIR")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write the charts there, as SVG")
@@ -57,10 +58,15 @@ def main() -> int:
     traces = str(arguments.traces.resolve()) if arguments.traces else ""
     if traces and not arguments.traces.is_dir():
         parser.error(f"--traces: {arguments.traces} is no directory")
+    if arguments.number is not None and arguments.number < 1:
+        parser.error("--number: must be at least 1")
+    sizes = QUICK if arguments.quick else FULL
+    if arguments.number is not None:
+        sizes = dict.fromkeys(sizes, arguments.number)
     wanted = [
         task
         for family in arguments.family or FAMILIES
-        for task in tasks(family, contenders, QUICK if arguments.quick else FULL, arguments.seed, traces)
+        for task in tasks(family, contenders, sizes, arguments.seed, traces)
     ]
     if not wanted:
         parser.error("nothing to do: no contender takes part in these families")
