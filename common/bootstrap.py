@@ -18,11 +18,13 @@ from pydantic import ValidationError
 
 from common.adapters import redis_client
 from common.adapters.redis_coordination import RedisLeases, RedisWakeups
+from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.clock import SystemClock
 from common.http.app import AppSettings, Telemetry, create_app
 from common.http.server import ServerSettings, Service, serve
 from common.logging import configure_logging
 from common.loop import Loop, LoopSettings, Steps
+from common.ports import Journal, MetricStore
 from common.settings import CommonSettings
 
 S = TypeVar("S", bound=CommonSettings)
@@ -52,6 +54,24 @@ class _TelemetryMeter:
         self._telemetry.failures.labels(self._service).inc()
 
 
+class _PointsMeter:
+    """Implements outbox.OutboxMeter."""
+
+    def __init__(self, service: str, telemetry: Telemetry) -> None:
+        self._lines = telemetry.points
+        self._waiting = telemetry.points_waiting
+        self._service = service
+
+    def delivered(self, lines: int) -> None:
+        self._lines.labels(self._service, "delivered").inc(lines)
+
+    def lost(self, lines: int) -> None:
+        self._lines.labels(self._service, "lost").inc(lines)
+
+    def waiting(self, lines: int) -> None:
+        self._waiting.labels(self._service).set(lines)
+
+
 class Foundation:
     """The shared adapters of one service process; built after the fork."""
 
@@ -63,6 +83,11 @@ class Foundation:
         self.leases = RedisLeases(self.redis)
         self.wakeups = RedisWakeups(self.redis)
         self.telemetry = Telemetry(service, version("asperathos"))
+        journal = RedisJournal(self.redis)
+        self.metrics: MetricStore = RedisMetrics(self.redis)
+        self.journal: Journal = journal
+        if settings.metric_store == "influx":
+            self.metrics, self.journal = self._influx(journal)
 
     def app(self, checks: Mapping[str, Callable[[], object]] | None = None) -> Flask:
         """The service's app without its routes. Readiness always includes Redis."""
@@ -77,6 +102,38 @@ class Foundation:
             ),
             self.telemetry,
         )
+
+    def _influx(self, journal: Journal) -> tuple[MetricStore, Journal]:
+        """The metric store in InfluxDB, and a journal whose events are there too."""
+        # Not imported above: who keeps time series in Redis is spared its client's memory (12 MB) and start-up time.
+        from common.adapters.annotating_journal import AnnotatingJournal
+        from common.adapters.influx_metrics import InfluxMetrics
+        from common.adapters.influx_server import InfluxServer, InfluxSettings
+        from common.adapters.outbox import Outbox, OutboxLimits
+
+        settings = self.settings
+        server = InfluxServer(
+            InfluxSettings(
+                url=settings.influx_url,
+                bucket=settings.influx_bucket,
+                token=settings.influx_token.get_secret_value(),
+                org=settings.influx_org,
+                username=settings.influx_username,
+                password=settings.influx_password.get_secret_value(),
+                retention=settings.influx_retention,
+                write_api=settings.influx_write_api,
+                timeout=settings.influx_timeout,
+            )
+        )
+        limits = OutboxLimits(bound=settings.metrics_buffer)
+        outbox = Outbox(server.write, self.clock, _PointsMeter(self.service, self.telemetry), limits)
+        outbox.start()
+        metrics = InfluxMetrics(server, outbox)
+        return metrics, AnnotatingJournal(journal, metrics)
+
+    def service_of(self, app: Flask, loop: Loop | None) -> Service:
+        """What a bootstrap hands to the server; at its end buffered metrics are written."""
+        return Service(app, loop, self.metrics.close)
 
     def loop(self, steps: Steps) -> Loop:
         """The service's loop around its steps."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from common.domain.access import Access
 from common.domain.capacity import Capacity
 from common.domain.cluster import ClusterEvent, JobView, LogLine, NodeView, SubmissionView
+from common.domain.events import Event
 from common.domain.metrics import Measurement, Point
 from common.domain.queues import QueueAddress
 
@@ -159,7 +160,20 @@ class MetricStore(Protocol):
         """Samples of one measurement of one submission after ``since`` (Unix s), oldest first."""
 
     def expire(self, submission: str, ttl: float) -> None:
-        """Forget a submission's series after ttl seconds, where the store can."""
+        """Forget a submission's series after ttl seconds, where the store can. Raises Unavailable."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what was written before can be read by all, for timeout seconds at most; whether it can."""
+
+    def close(self, timeout: float) -> None:
+        """Write what is buffered, for timeout seconds at most, and give up the connections."""
+
+
+class Annotations(Protocol):
+    """Events beside the time series, where dashboards mark them."""
+
+    def annotate(self, submission: str, event: Event) -> None:
+        """Keep the event. May buffer; never raises for an outage of the store."""
 
 
 class Queues(Protocol):
@@ -188,8 +202,11 @@ class Cluster(Protocol):
     def create_job(self, manifest: Mapping[str, Any]) -> bool:
         """Create a Job; False when one by that name is there already."""
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        """Create a pod; False when one by that name is there already."""
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        """Have a Deployment, new or there already; returns its uid, for what is to go with it."""
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        """Have a Service, new or there already; returns where pods reach it: its address, or its name without one."""
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         """Create a secret; False when one by that name is there already."""
@@ -200,12 +217,11 @@ class Cluster(Protocol):
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         """Make the Job the only owner of the secret, so that it goes with it. False when one of them is gone."""
 
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        """The same for a config map."""
+
     def scale_job(self, namespace: str, name: str, replicas: int) -> JobView | None:
         """Set completions and parallelism (0: suspend). None when the Job is gone or has ended: nothing is done."""
-
-    def restart_job(self, namespace: str, name: str) -> JobView | None:
-        """Have the waiting indexes of a Job without pods start at once, by suspending and resuming it. A Job that has
-        pods or is suspended is left as it is; None when it is gone or has ended."""
 
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         """Delete everything labelled with the submission; returns how many objects. Idempotent."""

@@ -2,8 +2,8 @@
 
 Lowering an Indexed Job removes its highest indexes. So workers from the new count on are first told to drain, and the
 Job is lowered as far as no busy worker is cut off; only a drain that takes too long is cut short.
-A failed index waits in its back-off while the others work, so more indexes are asked for meanwhile. When all of them
-wait and no pod is left, the Job is restarted (suspended and resumed): that harms nobody, and all start at once.
+A failed index waits in its back-off while the others work, so more indexes are asked for meanwhile. When all pods were
+taken away, the manager replaces the Job.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ UNEVEN = 5.0
 """Seconds that other than the desired number of pods must exist before indexes are added."""
 EVEN_AGAIN = 10.0
 """Seconds for which too many pods must exist before added indexes are removed."""
-EMPTY = 2.0
-"""Seconds without any pod before the Job is restarted."""
 SETTLING = 5.0
 """Seconds after a patch within which an observation may still show what was before it."""
 
@@ -87,27 +85,9 @@ def reconcile(record: Scaling, observation: Observation, bounds: Bounds, now: fl
     seen = observation.replicas
     if seen.requested != record.requested:
         # Somebody else scaled the Job. What we know of its pods is of another size, so begin anew.
-        changes = {"requested": seen.requested, "extra": 0, "uneven_since": None, "empty_since": None}
+        changes = {"requested": seen.requested, "extra": 0, "uneven_since": None}
         return record.model_copy(update=changes)
-    record = _with_empty(record, observation, now)
     return _with_extra(record, seen.observed + seen.pending, observation.counts.ready > 0, bounds, now)
-
-
-def must_restart(record: Scaling, now: float) -> bool:
-    """Whether all indexes have been waiting for so long that the Job is restarted."""
-    return record.empty_since is not None and now - record.empty_since >= EMPTY
-
-
-def _with_empty(record: Scaling, observation: Observation, now: float) -> Scaling:
-    seen = observation.replicas
-    # Pods that crash have earned their back-off; where none was taken away, no back-off is what keeps them from coming.
-    is_held_up = seen.lost_at is not None and seen.lost_at != record.restarted_for and seen.crashed == 0
-    is_empty = seen.observed + seen.pending + seen.leaving == 0
-    if not (is_held_up and is_empty and record.requested > 0 and observation.counts.outstanding > 0):
-        return record if record.empty_since is None else record.model_copy(update={"empty_since": None})
-    if record.empty_since is None or record.empty_since > now:
-        return record.model_copy(update={"empty_since": now})
-    return record
 
 
 def _with_extra(record: Scaling, existing: int, waiting: bool, bounds: Bounds, now: float) -> Scaling:

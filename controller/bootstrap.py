@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.adapters.kubernetes_clusters import connect_clusters
 from common.adapters.redis_board import RedisBoard
-from common.adapters.redis_history import RedisJournal, RedisTexts
+from common.adapters.redis_history import RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
@@ -31,7 +31,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     laws = read_laws()
     records = RedisRecords(foundation.redis, RECORDS, Scaling, active=lambda record: record.active)
     caps = RedisRecords(foundation.redis, CAPS, Cap)
-    journal = RedisJournal(foundation.redis)
+    journal = foundation.journal
     clusters = connect_clusters(foundation.redis, settings, settings.cluster_timeout)
     rules = CapacityRules(settings.capacity, settings.default_cluster)
     offers = RedisRecords(foundation.redis, OFFERS, Offer)
@@ -67,7 +67,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         )
         register(app, service, settings.service_token.get_secret_value())
         register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
-    return Service(app, loop)
+    return foundation.service_of(app, loop)
 
 
 def _check_laws(laws: LawBook) -> None:

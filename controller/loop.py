@@ -20,7 +20,6 @@ from controller.actuation import (
     aim,
     lowest_harmless,
     must_force,
-    must_restart,
     only_last_items,
     reconcile,
 )
@@ -160,31 +159,8 @@ class ScalingLoop:
                 log.warning("drain_cut_short", id=id, replicas=target, seconds=now - (aimed.drain_since or now))
         if target == record.requested:
             # A drain may have been given up half way: what was reached by then has become the wanted count.
-            reached = record if aimed.draining else record.model_copy(update={"announced": record.desired})
-            return self._restarted(id, reached, observation, now) if must_restart(record, now) else reached
+            return record if aimed.draining else record.model_copy(update={"announced": record.desired})
         return self._patched(id, record, target, aimed, now)
-
-    def _restarted(self, id: str, record: Scaling, seen: Observation, now: float) -> Scaling:
-        """The record after having all indexes start at once: none has a pod, all wait in their back-off."""
-        request = record.request
-        try:
-            view = self._world.clusters.at(request.cluster).restart_job(request.namespace, request.job)
-        except ClusterError as error:
-            log.warning("restart_refused", id=id, job=request.job, error=error.message)
-            return record.model_copy(update={"problem": error.message, "empty_since": None})
-        if view is None:
-            return record.model_copy(update={"job_ended": True, "empty_since": None})
-        log.info("restarted", id=id, job=request.job, replicas=record.requested)
-        message = "no pod is left and all indexes wait after their pods went: the Job is suspended and resumed"
-        self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message))
-        return record.model_copy(
-            update={
-                "patched_at": now,
-                "restarted_for": seen.replicas.lost_at,
-                "empty_since": None,
-                "uneven_since": None,
-            }
-        )
 
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
@@ -207,7 +183,6 @@ class ScalingLoop:
                 "peak": max(record.peak, target),
                 "drain_since": aimed.drain_since if target != aimed.replicas else None,
                 "uneven_since": None,
-                "empty_since": None,
                 "announced": record.desired if target == aimed.replicas else record.announced,
             }
         )

@@ -56,10 +56,6 @@ class Scaling(BaseModel):
     """When that observation was first seen, by our clock."""
     uneven_since: float | None = None
     """Since when other than the desired number of pods exist."""
-    restarted_for: float | None = None
-    """When the last pod ended for whose loss the Job was restarted, to restart once for each loss only."""
-    empty_since: float | None = None
-    """Since when no pod exists although some are asked for and items wait."""
     waiting_since: float | None = None
     """Since when the arbiter has kept it below its least count."""
     turn_until: float | None = None
@@ -98,8 +94,6 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
             "extra": 0,
             "drain_since": None,
             "uneven_since": None,
-            "restarted_for": None,
-            "empty_since": None,
             "problem": "",
             "patched_at": now,
         }

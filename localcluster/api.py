@@ -18,6 +18,7 @@ from localcluster.objects import (
     Obj,
     clone,
     dig,
+    evolve,
     generated_name,
     is_deleting,
     is_terminal,
@@ -33,18 +34,24 @@ from localcluster.patches import json_patch, merge_patch, strategic_merge_patch
 from localcluster.podlogs import LogOptions, read_log
 from localcluster.resources import (
     ACCESS_REVIEWS,
+    DEPLOYMENTS,
     JOBS,
     NAMESPACES,
     NODES,
     PODS,
+    REPLICASETS,
+    SERVICES,
     VERSION,
+    WORKLOADS,
     ResourceType,
     find,
 )
+from localcluster.scale import scale_of, with_scale
 from localcluster.selectors import Selector, parse_selector
+from localcluster.services import ServiceNetwork
 from localcluster.store import ADDED, DELETED, MODIFIED, Change, Store
 from localcluster.tables import render_table
-from localcluster.validation import check_shape, validate_create, validate_update
+from localcluster.validation import check_address, check_shape, validate_create, validate_update
 
 _PROTECTED_NAMESPACES = ("default", "kube-system")
 _MIN_WATCH_SECONDS = 1800
@@ -67,12 +74,21 @@ class Target:
 
 
 class Api:
-    """Answers requests; safe to call from many threads. ``logs_dir`` is where the kubelet puts container logs."""
+    """Answers requests; safe to call from many threads. ``logs_dir`` is where the kubelet puts container logs.
+
+    ``network`` gives Services their addresses.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, logs_dir: Path, is_ready: Callable[[], list[tuple[str, bool]]]
+        self,
+        store: Store,
+        clock: Clock,
+        logs_dir: Path,
+        is_ready: Callable[[], list[tuple[str, bool]]],
+        network: ServiceNetwork | None = None,
     ) -> None:
         self._store = store
+        self._network = network or ServiceNetwork()
         self._clock = clock
         self._logs_dir = logs_dir
         self._is_ready = is_ready
@@ -168,6 +184,8 @@ class Api:
                 return self._put(request, target)
             if method == "PATCH":
                 return self._patch(request, target)
+        if target.subresource == "scale":
+            return self._scale(request, target, method)
         if target.subresource == "finalize" and method == "PUT":
             return self._put(request, target)
         raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
@@ -309,20 +327,54 @@ class Api:
             metadata["namespace"] = target.namespace
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generated_name(str(metadata["generateName"]))
-        if kind in (JOBS, PODS):
+        if kind in WORKLOADS:
             made.pop("status", None)
         made = apply_defaults(kind, made)
         validate_create(kind, made)
         if kind is JOBS:
             made = prepare_job(made)
-        if kind in (JOBS, PODS):
+        if kind in WORKLOADS:
             made["metadata"]["generation"] = 1
         stored: Obj = {}
         with self._store.transaction(_is_dry_run(request)):
             if kind.namespaced:
                 self._check_namespace(target.namespace or "")
+            if kind is SERVICES:
+                made = self._addressed(made)
             stored = self._store.create(kind, made)
         return json_response(stored, 201)
+
+    def _addressed(self, service: Obj) -> Obj:
+        """The Service with the address it asks for, or one of ours."""
+        spec = service["spec"]
+        if spec.get("type") == "ExternalName":
+            return service
+        taken = [str(dig(other, "spec", "clusterIP")) for other in self._store.list(SERVICES)[0]]
+        address = spec.get("clusterIP")
+        if address:
+            check_address(service, self._network.problem(str(address), taken))
+        else:
+            address = self._network.allot(taken)
+        return evolve(service, spec={**spec, "clusterIP": address, "clusterIPs": [address]})
+
+    def _scale(self, request: Request, target: Target, method: str) -> Response:
+        """The autoscaling/v1 Scale of a Deployment or ReplicaSet, as kubectl scale and autoscalers use it."""
+        if method == "GET":
+            return json_response(scale_of(self._store.get(target.kind, target.namespace or "", target.name)))
+        if method == "PUT":
+            given = _body(request)
+
+            def changed(current: Obj) -> Obj:
+                return with_scale(current, given)
+        elif method == "PATCH":
+            patch = _body(request, ())
+
+            def changed(current: Obj) -> Obj:
+                return with_scale(current, merge_patch(scale_of(current), patch))
+        else:
+            raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+        self._change(request, Target(target.kind, target.namespace, target.name, ""), changed)
+        return json_response(scale_of(self._store.get(target.kind, target.namespace or "", target.name)))
 
     def _check_namespace(self, name: str) -> None:
         namespace = self._store.get(NAMESPACES, "", name)
@@ -535,10 +587,9 @@ class _Watcher:
             metadata["annotations"] = annotations
         kind = self._target.kind
         obj: Obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-        if kind in (JOBS, PODS):
-            obj["spec"] = (
-                {"template": {"metadata": {}, "spec": {"containers": []}}} if kind is JOBS else {"containers": []}
-            )
+        if kind in WORKLOADS:
+            template: Obj = {"template": {"metadata": {}, "spec": {"containers": []}}}
+            obj["spec"] = {"containers": []} if kind is PODS else template
             obj["status"] = {}
         if self._table:
             obj = {**render_table(kind, [], str(revision), "None", 0.0, False)}
@@ -588,7 +639,7 @@ def _keep_protected(kind: ResourceType, current: Obj, made: Obj, subresource: st
             if field in metadata:
                 kept["metadata"][field] = metadata[field]
         return kept
-    if kind in (JOBS, PODS, NODES, NAMESPACES):
+    if kind in (*WORKLOADS, NODES, NAMESPACES):
         if "status" in current:
             made["status"] = current["status"]
         else:
@@ -599,7 +650,13 @@ def _keep_protected(kind: ResourceType, current: Obj, made: Obj, subresource: st
 def _with_defaults(kind: ResourceType, current: Obj, made: Obj) -> Obj:
     if kind is NAMESPACES:
         return made
+    if kind is SERVICES:
+        for field in ("clusterIP", "clusterIPs"):
+            # Left out means: as it is.
+            made["spec"] = {field: dig(current, "spec", field), **(made.get("spec") or {})}
     defaulted = apply_defaults(kind, made)
+    if kind in (DEPLOYMENTS, REPLICASETS):
+        defaulted["status"] = current.get("status") or {}
     if kind is JOBS and not dig(made, "spec", "selector"):
         defaulted["spec"]["selector"] = dig(current, "spec", "selector")
     if kind is PODS:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from localcluster.clock import Clock
 from localcluster.control_loop import ControlLoop, Key, Task
+from localcluster.deployment_controller import DeploymentController, ReplicaSetController
 from localcluster.events import Recorder
 from localcluster.garbage import GarbageCollector
 from localcluster.job_controller import JobController
 from localcluster.kubelet import Kubelet
 from localcluster.log import Log
 from localcluster.objects import (
+    Obj,
     controller_of,
     dig,
     is_deleting,
@@ -22,33 +25,62 @@ from localcluster.objects import (
     owners_of,
     uid_of,
 )
-from localcluster.resources import CONFIGMAPS, EVENTS, JOBS, NAMESPACES, NODES, PODS, SECRETS, find
+from localcluster.proxy import ServiceProxy
+from localcluster.resources import (
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    JOBS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICASETS,
+    SECRETS,
+    SERVICES,
+    find,
+)
 from localcluster.runtime.port import RuntimeEvent
 from localcluster.scheduling import PodScheduler
+from localcluster.services import routes
 from localcluster.store import ADDED, DELETED, Change, Store
 
 _PRUNE_SECONDS = 300.0
+_OWNERS = {"Job": "job", "ReplicaSet": "replicaset", "Deployment": "deployment"}
+_FOLLOWED = {PODS: "pod", JOBS: "job", DEPLOYMENTS: "deployment", REPLICASETS: "replicaset", NAMESPACES: "namespace"}
+"""What is looked at by name when it changes, and at start."""
+
+
+@dataclass(frozen=True)
+class Controllers:
+    """What reconciles."""
+
+    jobs: JobController
+    deployments: DeploymentController
+    replica_sets: ReplicaSetController
+    scheduler: PodScheduler
+    garbage: GarbageCollector
 
 
 class ControlPlane:
-    """Routes changes to controllers. ``start`` after everything is wired; ``stop`` ends all pods."""
+    """Routes changes to controllers. ``start`` after everything is wired; ``stop`` ends all pods.
+
+    Without a ``proxy`` nothing answers at Services' addresses.
+    """
 
     def __init__(
         self,
         store: Store,
         kubelet: Kubelet,
-        jobs: JobController,
-        scheduler: PodScheduler,
-        garbage: GarbageCollector,
+        controllers: Controllers,
+        proxy: ServiceProxy | None,
         recorder: Recorder,
         clock: Clock,
         log: Log,
     ) -> None:
         self._store = store
         self._kubelet = kubelet
-        self._jobs = jobs
-        self._scheduler = scheduler
-        self._garbage = garbage
+        self._controllers = controllers
+        self._proxy = proxy
         self._recorder = recorder
         self._clock = clock
         self._log = log
@@ -63,9 +95,10 @@ class ControlPlane:
 
     def start(self) -> None:
         """Look at everything once, then follow changes."""
-        self._loop.submit(Task("first-collection", self._garbage.collect_all))
+        self._loop.submit(Task("first-collection", self._controllers.garbage.collect_all))
         self._loop.add(("schedule", "", ""))
-        for kind, what in ((PODS, "pod"), (JOBS, "job"), (NAMESPACES, "namespace")):
+        self._loop.add(("services", "", ""))
+        for kind, what in _FOLLOWED.items():
             for obj in self._store.list(kind)[0]:
                 self._loop.add((what, namespace_of(obj), name_of(obj)))
         self._loop.add_later(("events", "", ""), _PRUNE_SECONDS)
@@ -93,7 +126,12 @@ class ControlPlane:
         elif change.kind is JOBS:
             add(("job", namespace, name))
             if change.event == DELETED:
-                self._loop.submit(Task("forget-job", lambda: self._jobs.forget(uid_of(obj))))
+                self._loop.submit(Task("forget-job", lambda: self._controllers.jobs.forget(uid_of(obj))))
+        elif change.kind in (DEPLOYMENTS, REPLICASETS):
+            add((_FOLLOWED[change.kind], namespace, name))
+            self._add_owner(obj)
+        elif change.kind is SERVICES:
+            add(("services", "", ""))
         elif change.kind is NODES:
             if (
                 change.previous is None
@@ -113,8 +151,9 @@ class ControlPlane:
             add(("collect", "", ""))
             add(("namespace", "", namespace))
             for owner in owners_of(obj):
-                if owner.get("kind") == "Job":
-                    add(("job", namespace, str(owner.get("name"))))
+                # A foreground deletion of the owner waits for this.
+                if str(owner.get("kind")) in _OWNERS:
+                    add((_OWNERS[str(owner.get("kind"))], namespace, str(owner.get("name"))))
         elif change.event == ADDED and owners_of(obj):
             add((f"owners:{change.kind.group}/{change.kind.version}/{change.kind.plural}", namespace, name))
 
@@ -132,13 +171,24 @@ class ControlPlane:
             if not dig(pod, "spec", "nodeName") or (is_terminal(pod) and not is_terminal(change.previous or {})):
                 add(("schedule", "", ""))
             add(("pod", namespace, name))
-        owner = controller_of(pod)
-        if owner is not None and owner.get("kind") == "Job":
-            add(("job", namespace, str(owner.get("name"))))
+        add(("services", "", ""))
+        self._add_owner(pod)
+
+    def _add_owner(self, obj: Obj) -> None:
+        owner = controller_of(obj)
+        if owner is not None and str(owner.get("kind")) in _OWNERS:
+            self._loop.add((_OWNERS[str(owner.get("kind"))], namespace_of(obj), str(owner.get("name"))))
 
     def _handle(self, event: RuntimeEvent) -> None:
         for namespace, name in self._kubelet.handle(event):
             self._loop.add(("pod", namespace, name))
+
+    def _route(self) -> None:
+        if self._proxy is None:
+            return
+        services, _ = self._store.list(SERVICES)
+        pods = self._store.list(PODS)[0] if services else []
+        self._proxy.follow(routes(services, pods))
 
     def _reconcile(self, key: Key) -> float | None:
         what, namespace, name = key
@@ -151,18 +201,26 @@ class ControlPlane:
             # Nothing new is started any more; what is left undone is done by the next server.
             return None
         if what == "job":
-            again = self._jobs.sync(namespace, name)
-            self._garbage.finish_foreground(namespace, name)
+            again = self._controllers.jobs.sync(namespace, name)
+            self._controllers.garbage.finish_foreground(JOBS, namespace, name)
             return again
+        if what == "deployment":
+            self._controllers.deployments.sync(namespace, name)
+            self._controllers.garbage.finish_foreground(DEPLOYMENTS, namespace, name)
+        elif what == "replicaset":
+            self._controllers.replica_sets.sync(namespace, name)
+            self._controllers.garbage.finish_foreground(REPLICASETS, namespace, name)
+        elif what == "services":
+            self._route()
         if what == "schedule":
-            return self._scheduler.sync(namespace, name)
+            return self._controllers.scheduler.sync(namespace, name)
         if what == "waiting":
             for pod_namespace, pod_name in self._kubelet.waiting_pods():
                 self._loop.add(("pod", pod_namespace, pod_name))
         elif what == "collect":
-            self._garbage.collect_all()
+            self._controllers.garbage.collect_all()
         elif what == "namespace":
-            self._garbage.finish_namespace(name)
+            self._controllers.garbage.finish_namespace(name)
         elif what == "events":
             self._recorder.prune()
             return _PRUNE_SECONDS if self._store.list(EVENTS)[0] else None
@@ -170,5 +228,5 @@ class ControlPlane:
             group, version, plural = what.removeprefix("owners:").split("/")
             kind = find(group, version, plural)
             if kind is not None:
-                self._garbage.collect(kind, namespace, name)
+                self._controllers.garbage.collect(kind, namespace, name)
         return None

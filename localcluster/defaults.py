@@ -5,7 +5,16 @@ from __future__ import annotations
 import base64
 
 from localcluster.objects import Obj, clone, new_uid
-from localcluster.resources import JOBS, NAMESPACES, PODS, SECRETS, SERVICES, ResourceType
+from localcluster.resources import (
+    DEPLOYMENTS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    REPLICASETS,
+    SECRETS,
+    SERVICES,
+    ResourceType,
+)
 
 MAX_INT32 = 2147483647
 
@@ -16,6 +25,8 @@ def apply_defaults(kind: ResourceType, obj: Obj) -> Obj:
     made["apiVersion"], made["kind"] = kind.api_version, kind.kind
     if kind is JOBS:
         _default_job(made)
+    elif kind in (DEPLOYMENTS, REPLICASETS):
+        _default_replicated(made, is_deployment=kind is DEPLOYMENTS)
     elif kind is PODS:
         made["spec"] = defaulted_pod_spec(made.get("spec") or {})
         made.setdefault("status", {"phase": "Pending"})
@@ -97,14 +108,34 @@ def _default_job(job: Obj) -> None:
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or []:
         for pattern in rule.get("onPodConditions") or []:
             pattern.setdefault("status", "True")
+    _default_template(spec)
+    job.setdefault("status", {})
+
+
+def _default_template(spec: Obj) -> None:
     template = spec.get("template")
     if isinstance(template, dict):
         template.setdefault("metadata", {})
         if isinstance(template.get("spec"), dict):
-            restart_policy = template["spec"].get("restartPolicy")
             template["spec"] = defaulted_pod_spec(template["spec"])
-            template["spec"]["restartPolicy"] = restart_policy or "Always"
-    job.setdefault("status", {})
+
+
+def _default_replicated(workload: Obj, is_deployment: bool) -> None:
+    spec = workload.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    if is_deployment:
+        strategy = spec.setdefault("strategy", {})
+        if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+            rolling = strategy.setdefault("rollingUpdate", {})
+            rolling.setdefault("maxUnavailable", "25%")
+            rolling.setdefault("maxSurge", "25%")
+        spec.setdefault("revisionHistoryLimit", 10)
+        spec.setdefault("progressDeadlineSeconds", 600)
+    _default_template(spec)
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if labels and not workload["metadata"].get("labels"):
+        workload["metadata"]["labels"] = dict(labels)
+    workload.setdefault("status", {})
 
 
 def _default_secret(secret: Obj) -> None:
@@ -119,9 +150,6 @@ def _default_secret(secret: Obj) -> None:
 def _default_service(service: Obj) -> None:
     spec = service.setdefault("spec", {})
     spec.setdefault("type", "ClusterIP")
-    # There is no proxy: a service is a record here, and its pods are reached at their own addresses.
-    spec.setdefault("clusterIP", "None")
-    spec.setdefault("clusterIPs", [spec["clusterIP"]])
     spec.setdefault("sessionAffinity", "None")
     spec.setdefault("internalTrafficPolicy", "Cluster")
     for port in spec.get("ports") or []:

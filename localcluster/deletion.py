@@ -14,15 +14,29 @@ from localcluster.objects import (
     owners_of,
     uid_of,
 )
-from localcluster.resources import CONFIGMAPS, EVENTS, JOBS, PODS, SECRETS, SERVICEACCOUNTS, SERVICES, ResourceType
+from localcluster.resources import (
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    JOBS,
+    PODS,
+    REPLICASETS,
+    SECRETS,
+    SERVICEACCOUNTS,
+    SERVICES,
+    ResourceType,
+)
 from localcluster.store import Store
 
 BACKGROUND, FOREGROUND, ORPHAN = "Background", "Foreground", "Orphan"
 FOREGROUND_FINALIZER = "foregroundDeletion"
 TRACKING_FINALIZER = "batch.kubernetes.io/job-tracking"
 DEFAULT_GRACE_SECONDS = 30
-OWNED_KINDS: tuple[ResourceType, ...] = (PODS, JOBS, SERVICES, SECRETS, CONFIGMAPS)
-NAMESPACE_CONTENT: tuple[ResourceType, ...] = (JOBS, PODS, SERVICES, SECRETS, CONFIGMAPS, SERVICEACCOUNTS, EVENTS)
+OWNED_KINDS: tuple[ResourceType, ...] = (PODS, REPLICASETS, DEPLOYMENTS, JOBS, SERVICES, SECRETS, CONFIGMAPS)
+NAMESPACE_CONTENT: tuple[ResourceType, ...] = (
+    *(JOBS, DEPLOYMENTS, REPLICASETS, PODS),
+    *(SERVICES, SECRETS, CONFIGMAPS, SERVICEACCOUNTS, EVENTS),
+)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from localcluster.objects import Obj
 from localcluster.resources import ALL, ResourceType
 
+# Subresources whose bodies are of another type: kind, group and version.
+_FOREIGN = {"eviction": ("Eviction", "policy", "v1"), "scale": ("Scale", "autoscaling", "v1")}
+
 
 def api_versions() -> Obj:
     """GET /api."""
@@ -76,9 +79,9 @@ def _subresource(kind: ResourceType, name: str) -> Obj:
         "name": f"{kind.plural}/{name}",
         "singularName": "",
         "namespaced": kind.namespaced,
-        "kind": "Eviction" if name == "eviction" else kind.kind,
+        "kind": kind.kind,
         "verbs": verbs,
     }
-    if name == "eviction":
-        made["group"], made["version"] = "policy", "v1"
+    if name in _FOREIGN:
+        made["kind"], made["group"], made["version"] = _FOREIGN[name]
     return made

@@ -23,7 +23,7 @@ from localcluster.objects import (
     uid_of,
     with_finalizers,
 )
-from localcluster.resources import JOBS, NAMESPACES, PODS, ResourceType, find_kind
+from localcluster.resources import NAMESPACES, PODS, ResourceType, find_kind
 from localcluster.store import Store
 
 
@@ -48,19 +48,19 @@ class GarbageCollector:
             if obj is not None and owners_of(obj):
                 self._check_owners(kind, obj)
 
-    def finish_foreground(self, namespace: str, name: str) -> None:
-        """A Job deleted in the foreground: delete its dependents, then let it go."""
+    def finish_foreground(self, owner_kind: ResourceType, namespace: str, name: str) -> None:
+        """An owner deleted in the foreground: delete its dependents, then let it go."""
         with self._store.transaction():
-            job = self._store.find(JOBS, namespace, name)
-            if job is None or not is_deleting(job) or FOREGROUND_FINALIZER not in finalizers_of(job):
+            owner = self._store.find(owner_kind, namespace, name)
+            if owner is None or not is_deleting(owner) or FOREGROUND_FINALIZER not in finalizers_of(owner):
                 return
-            dependents = dependents_of(self._store, uid_of(job))
+            dependents = dependents_of(self._store, uid_of(owner))
             for kind, obj in dependents:
                 if not is_deleting(obj):
                     delete_object(self._store, kind, obj, DeleteOptions(propagation=BACKGROUND))
-            if not dependents_of(self._store, uid_of(job)):
-                left = [item for item in finalizers_of(job) if item != FOREGROUND_FINALIZER]
-                self._store.update(JOBS, with_finalizers(job, left))
+            if not dependents_of(self._store, uid_of(owner)):
+                left = [item for item in finalizers_of(owner) if item != FOREGROUND_FINALIZER]
+                self._store.update(owner_kind, with_finalizers(owner, left))
 
     def finish_namespace(self, name: str) -> None:
         """Empty a namespace that is being deleted, then remove it."""

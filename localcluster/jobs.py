@@ -441,12 +441,7 @@ class _Pass:
                 return
 
     def _find_pods_awaiting_replacement(self) -> None:
-        """The last failed pod of each index without a successor is kept: it carries the counts and starts the wait.
-
-        A suspended Job awaits no replacements, so that resuming starts every index at once with a clean record.
-        """
-        if self.spec.suspend:
-            return
+        """The last failed pod of each index without a successor is kept: it carries the counts and starts the wait."""
         busy = {pod.index for pod in self.active}
         for pod in self.new_failed:
             index = pod.index

@@ -7,14 +7,13 @@ events only update that knowledge. Called from one thread.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from localcluster.addresses import AddressPool
 from localcluster.clock import Clock
 from localcluster.events import Recorder
-from localcluster.launch import Launch, NotStartable, PodDirs, VolumeFiles, build_launch, volumes_of
+from localcluster.launch import NotStartable, build_start, pod_setup
 from localcluster.log import Log
 from localcluster.objects import (
     Obj,
@@ -33,6 +32,8 @@ from localcluster.objects import (
 )
 from localcluster.pod_lifecycle import (
     CREATING,
+    ERR_IMAGE_PULL,
+    IMAGE_BACKOFF,
     ContainerRecord,
     Running,
     Terminated,
@@ -42,22 +43,26 @@ from localcluster.pod_lifecycle import (
     fresh_records,
     pod_status,
 )
-from localcluster.resources import CONFIGMAPS, PODS, SECRETS
+from localcluster.resources import CONFIGMAPS, PODS, SECRETS, SERVICES
 from localcluster.runtime.port import (
     ContainerStart,
     Exited,
     LogsDropped,
+    NotStarted,
     Runtime,
     RuntimeEvent,
     RuntimeLost,
+    Said,
     Started,
     StartFailed,
 )
+from localcluster.services import names_of, selects
 from localcluster.store import Store
 
 COMPONENT = "kubelet"
 HOST_IP = "127.0.0.1"
 _RETRY_SECONDS = 10.0
+_PULL_SHOWN_SECONDS = 1.0
 _LOST_CODE = 137
 _LOST_REASON = "ContainerStatusUnknown"
 _LOST_MESSAGE = "The container could not be located when the pod was terminated"
@@ -68,10 +73,8 @@ _KEPT_LOGS = 2
 class KubeletSettings:
     """``start_delay`` seconds are added before a pod's first start; ``crash_base`` is CrashLoopBackOff's first wait."""
 
-    pods_dir: Path
     logs_dir: Path
     log_limit: int
-    base_env: Mapping[str, str]
     start_delay: float = 0.0
     crash_base: float = 10.0
 
@@ -86,11 +89,10 @@ class PodWorker:
     ip: str
     records: tuple[ContainerRecord, ...]
     ids: dict[str, str] = field(default_factory=dict)
+    references: dict[str, Started] = field(default_factory=dict)
     stopping: bool = False
     stop_grace: float | None = None
     eviction: tuple[str, str] | None = None
-    prepared: bool = False
-    said: set[str] = field(default_factory=set)
 
     def record(self, name: str) -> ContainerRecord:
         """The record of a container."""
@@ -167,14 +169,20 @@ class Kubelet:
             return []
         record = worker.record(name)
         if isinstance(event, Started):
-            worker.put(replace(record, state=Running(event.at)))
+            worker.references[name] = event
+            worker.put(replace(record, state=Running(event.at), pull_failures=0))
+            self._say(worker, "Normal", "Created", f"Created container: {name}")
             self._say(worker, "Normal", "Started", f"Started container {name}")
+        elif isinstance(event, NotStarted):
+            self._wait(worker, record, event.reason, event.message)
         elif isinstance(event, StartFailed):
             self._say(worker, "Warning", "Failed", f"Error: {event.message}")
             worker.put(replace(record, state=Terminated(event.code, event.reason, event.message, event.at, event.at)))
         elif isinstance(event, Exited):
             since = record.state.since if isinstance(record.state, Running) and record.state.since else event.at
-            worker.put(replace(record, state=ended(event.code, since, event.at)))
+            worker.put(replace(record, state=ended(event.code, since, event.at, event.reason, event.message)))
+        elif isinstance(event, Said):
+            self._say(worker, event.kind, event.reason, event.message)
         elif isinstance(event, LogsDropped):
             # The same words each time, so that the events are counted instead of piling up.
             message = f"Output of container {name} cannot be written to its log and is dropped: {event.error}"
@@ -209,6 +217,9 @@ class Kubelet:
         policy = str(dig(pod, "spec", "restartPolicy") or "Always")
         step = advance(worker.records, policy, worker.stopping, now, self._settings.crash_base)
         worker.records = step.records
+        for name in step.backed_off:
+            self._say(worker, "Normal", "BackOff", f'Back-off pulling image "{worker.record(name).image}"')
+            self._say(worker, "Warning", "Failed", f"Error: {IMAGE_BACKOFF}")
         if step.start:
             again = _sooner(again, self._start(pod, worker, step.start))
         if step.again_at is not None:
@@ -251,40 +262,30 @@ class Kubelet:
         for name in names:
             record = worker.record(name)
             try:
-                launch, log_path = self._prepare(pod, worker, name)
+                request = self._prepare(pod, worker, record)
             except NotStartable as error:
+                # No time is set for it: what is missing may appear at any moment.
                 worker.put(replace(record, state=Waiting(error.reason, error.message)))
-                reason = "FailedMount" if error.reason == CREATING else "Failed"
-                self._say(worker, "Warning", reason, f"Error: {error.message}")
+                self._say_why_waiting(worker, error.reason, error.message)
                 again = _RETRY_SECONDS
                 continue
             except OSError as error:
-                message = f"the pod's directory cannot be prepared: {error.strerror or error}"
+                message = f"the container's log cannot be kept: {error.strerror or error}"
                 worker.put(replace(record, state=Waiting("CreateContainerError", message)))
-                self._say(worker, "Warning", "Failed", f"Error: {message}")
+                self._say_why_waiting(worker, "CreateContainerError", message)
                 again = _RETRY_SECONDS
                 continue
-            container_id = f"{worker.uid}/{name}/{record.restarts}"
-            worker.ids[name] = container_id
-            worker.put(replace(record, state=Running()))
-            self._say(worker, "Normal", "Created", f"Created container: {name}")
-            self._runtime.start(
-                ContainerStart(
-                    container_id,
-                    worker.uid,
-                    record.image,
-                    launch.argv,
-                    launch.env,
-                    launch.working_dir,
-                    log_path,
-                    self._settings.log_limit,
-                )
-            )
+            worker.ids[name] = request.id
+            # While an image is pulled again, the last failure is what an observer wants to see.
+            state = Running()
+            if isinstance(record.state, Waiting) and record.state.reason == IMAGE_BACKOFF:
+                state = Running(shown=record.state)
+            worker.put(replace(record, state=state))
+            self._runtime.start(request)
         return again
 
-    def _prepare(self, pod: Obj, worker: PodWorker, name: str) -> tuple[Launch, Path]:
-        dirs = PodDirs(self._settings.pods_dir / worker.uid)
-        container = next(item for item in _all_containers(pod) if item.get("name") == name)
+    def _prepare(self, pod: Obj, worker: PodWorker, record: ContainerRecord) -> ContainerStart:
+        container = next(item for item in _all_containers(pod) if item.get("name") == record.name)
 
         def config_map(namespace: str, wanted: str) -> Obj | None:
             return self._store.find(CONFIGMAPS, namespace, wanted)
@@ -292,45 +293,27 @@ class Kubelet:
         def secret(namespace: str, wanted: str) -> Obj | None:
             return self._store.find(SECRETS, namespace, wanted)
 
-        volumes = volumes_of(pod, dirs, config_map, secret)
-        launch = build_launch(
-            pod, container, worker.ip, HOST_IP, dirs, volumes, self._settings.base_env, config_map, secret
-        )
-        if not worker.prepared:
-            self._prepare_dirs(dirs, volumes)
-            worker.prepared = True
-        for link, target in launch.links.items():
-            if not link.exists() and not link.is_symlink():
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(target)
-        if not self._runtime.pulls_images:
-            image = container.get("image")
-            message = f'Image "{image}" is not pulled: the container\'s command runs as a process of this machine'
-            self._say(worker, "Normal", "ImageNotPulled", message)
-            if launch.links:
-                paths = ", ".join(sorted(str(mount.get("mountPath")) for mount in container.get("volumeMounts") or []))
-                message = f"Not really mounted: {paths}; see ASPERATHOS_VOLUME_* and the links in the working directory"
-                self._say(worker, "Warning", "VolumesNotMounted", message)
-        logs = self._settings.logs_dir / worker.uid / name
+        services = [service for service in self._store.list(SERVICES)[0] if selects(service, pod)]
+        service_names = [name for service in services for name in names_of(service)]
+        setup = pod_setup(pod, worker.ip, service_names, config_map, secret)
+        logs = self._settings.logs_dir / worker.uid / record.name
         logs.mkdir(parents=True, exist_ok=True)
-        restarts = worker.record(name).restarts
         for suffix in ("", ".1"):
-            (logs / f"{restarts - _KEPT_LOGS}.log{suffix}").unlink(missing_ok=True)
-        return launch, logs / f"{restarts}.log"
+            (logs / f"{record.restarts - _KEPT_LOGS}.log{suffix}").unlink(missing_ok=True)
+        log_path, log_limit = logs / f"{record.restarts}.log", self._settings.log_limit
+        return build_start(pod, container, setup, record.restarts, HOST_IP, config_map, secret, log_path, log_limit)
 
-    @staticmethod
-    def _prepare_dirs(dirs: PodDirs, volumes: Mapping[str, VolumeFiles]) -> None:
-        dirs.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        dirs.work.mkdir(exist_ok=True)
-        dirs.temporary.mkdir(exist_ok=True)
-        for volume in volumes.values():
-            if volume.create:
-                volume.path.mkdir(parents=True, exist_ok=True)
-            for name, data in (volume.files or {}).items():
-                path = volume.path / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-                path.chmod(volume.modes.get(name, 0o644))
+    def _wait(self, worker: PodWorker, record: ContainerRecord, reason: str, message: str) -> None:
+        """The runtime could not start it: look again later; images soon, to say that their pull backs off."""
+        failed_pull = reason == ERR_IMAGE_PULL
+        until = self._clock.now() + (_PULL_SHOWN_SECONDS if failed_pull else _RETRY_SECONDS)
+        failures = record.pull_failures + failed_pull
+        worker.put(replace(record, state=Waiting(reason, message, until), pull_failures=failures))
+        if not worker.stopping:
+            self._say_why_waiting(worker, reason, reason if failed_pull else message)
+
+    def _say_why_waiting(self, worker: PodWorker, reason: str, message: str) -> None:
+        self._say(worker, "Warning", "FailedMount" if reason == CREATING else "Failed", f"Error: {message}")
 
     def _stop(self, worker: PodWorker, grace: float) -> None:
         if worker.stop_grace is not None and worker.stop_grace <= grace:
@@ -362,9 +345,8 @@ class Kubelet:
             current = self._store.find(PODS, worker.namespace, worker.name)
             if current is None or uid_of(current) != worker.uid:
                 return
-            ids = {name: f"process://{container_id}" for name, container_id in worker.ids.items()}
             now = self._clock.now()
-            status = pod_status(current, worker.records, finished, worker.ip, HOST_IP, ids, now)
+            status = pod_status(current, worker.records, finished, worker.ip, HOST_IP, worker.references, now)
             if finished and worker.eviction is not None:
                 status["reason"], status["message"] = worker.eviction
                 if worker.eviction[0] == "DeadlineExceeded":
@@ -390,11 +372,7 @@ class Kubelet:
             self._addresses.give_back(uid)
             self._uid_by_key.pop((worker.namespace, worker.name), None)
         self._finish_times.pop(uid, None)
-        self.remove_files(uid)
-
-    def remove_files(self, uid: str) -> None:
-        """Remove a pod's directory and logs."""
-        shutil.rmtree(self._settings.pods_dir / uid, ignore_errors=True)
+        self._runtime.forget(uid)
         shutil.rmtree(self._settings.logs_dir / uid, ignore_errors=True)
 
     def forget_pod(self, uid: str) -> None:
@@ -402,11 +380,11 @@ class Kubelet:
         self._abandon(uid)
 
     def _forget(self, worker: PodWorker) -> None:
-        """The pod ended: its logs stay until it is deleted, its directory goes."""
+        """The pod ended: its logs stay until it is deleted, its volumes go."""
         self._workers.pop(worker.uid, None)
         self._uid_by_key.pop((worker.namespace, worker.name), None)
         self._addresses.give_back(worker.uid)
-        shutil.rmtree(self._settings.pods_dir / worker.uid, ignore_errors=True)
+        self._runtime.forget(worker.uid)
 
     def _lose_everything(self) -> list[tuple[str, str]]:
         """The runtime died: every container with it."""
@@ -463,14 +441,9 @@ class Kubelet:
             self._recorder.record(lost, "Warning", reason, message, COMPONENT)
             if is_deleting(lost):
                 self._let_go(lost)
-        shutil.rmtree(self._settings.pods_dir / uid_of(pod), ignore_errors=True)
         self._log.warning("pod_lost", namespace=namespace_of(pod), pod=name_of(pod), reason=reason)
 
     def _say(self, worker: PodWorker, kind: str, reason: str, message: str) -> None:
-        if reason in ("ImageNotPulled", "VolumesNotMounted"):
-            if reason in worker.said:
-                return
-            worker.said.add(reason)
         pod = self._store.find(PODS, worker.namespace, worker.name)
         if pod is not None and uid_of(pod) == worker.uid:
             self._recorder.record(pod, kind, reason, message, COMPONENT)

@@ -1,26 +1,37 @@
-"""From a pod's spec to processes: environment, expansion of $(VAR), working directory, volumes. Pure.
-
-The process runtime cannot mount anything, so a mount path at the start of a command word, an argument or an environment
-value is replaced by the directory that stands for it, and the pod's own directory has a link of that name.
-"""
+"""From a pod's spec to what a runtime starts: values looked up, $(VAR) expanded, volumes' files. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
 from localcluster.objects import Obj, annotations_of, labels_of, name_of, namespace_of, uid_of
+from localcluster.quantity import parse_quantity
+from localcluster.runtime.port import (
+    ContainerStart,
+    Credentials,
+    EmptyDir,
+    Files,
+    HostPath,
+    Mount,
+    PodSetup,
+    Resources,
+    Security,
+    Volume,
+)
 from localcluster.scheduler import container_requests
 
 Lookup = Callable[[str, str], Obj | None]
 
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['([^']+)'\]$")
+_GPU = "nvidia.com/gpu"
 
 
 class NotStartable(LocalClusterError):
@@ -32,70 +43,31 @@ class NotStartable(LocalClusterError):
         self.message = message
 
 
-@dataclass(frozen=True)
-class PodDirs:
-    """Where a pod lives on disk."""
-
-    root: Path
-
-    @property
-    def work(self) -> Path:
-        """The default working directory."""
-        return self.root / "work"
-
-    @property
-    def temporary(self) -> Path:
-        """TMPDIR."""
-        return self.root / "tmp"
-
-    def volume(self, name: str) -> Path:
-        """The directory that stands for a volume."""
-        return self.root / "volumes" / name
-
-
-@dataclass(frozen=True)
-class VolumeFiles:
-    """A volume as a directory: files to write (None: leave alone), or another directory to point to."""
-
-    path: Path
-    files: Mapping[str, bytes] | None = None
-    modes: Mapping[str, int] = field(default_factory=dict)
-    create: bool = True
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A container ready to start."""
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    working_dir: Path
-    links: Mapping[Path, Path]
-
-
-def volumes_of(pod: Obj, dirs: PodDirs, config_map: Lookup, secret: Lookup) -> dict[str, VolumeFiles]:
+def volumes_of(pod: Obj, config_map: Lookup, secret: Lookup) -> dict[str, Volume]:
     """Every volume of the pod; raises NotStartable for missing objects and unsupported kinds."""
     namespace = namespace_of(pod)
-    found: dict[str, VolumeFiles] = {}
+    found: dict[str, Volume] = {}
     for volume in (pod.get("spec") or {}).get("volumes") or []:
         name = str(volume["name"])
-        path = dirs.volume(name)
         if "emptyDir" in volume:
-            found[name] = VolumeFiles(path)
+            source = volume["emptyDir"] or {}
+            found[name] = EmptyDir(source.get("medium") == "Memory", _size(name, source.get("sizeLimit")))
         elif "hostPath" in volume:
-            found[name] = VolumeFiles(Path(str(volume["hostPath"].get("path"))), create=False)
+            found[name] = HostPath(str(volume["hostPath"].get("path")))
         elif "configMap" in volume:
             source = volume["configMap"]
-            data = _data_of(config_map(namespace, str(source.get("name"))), "configmap", source, "name")
-            found[name] = _projected(path, data, source)
+            found[name] = _projected(
+                _data_of(config_map(namespace, str(source.get("name"))), "configmap", source), source
+            )
         elif "secret" in volume:
             source = volume["secret"]
             data = _data_of(secret(namespace, str(source.get("secretName"))), "secret", source, "secretName")
-            found[name] = _projected(path, data, source)
+            found[name] = _projected(data, source)
         elif "downwardAPI" in volume:
             items = volume["downwardAPI"].get("items") or []
-            files = {str(item["path"]): _field(pod, "", item.get("fieldRef") or {}).encode() for item in items}
-            found[name] = VolumeFiles(path, files)
+            found[name] = Files(
+                {str(item["path"]): _field(pod, "", item.get("fieldRef") or {}).encode() for item in items}
+            )
         else:
             kind = next((key for key in volume if key != "name"), "unknown")
             raise NotStartable(
@@ -105,37 +77,64 @@ def volumes_of(pod: Obj, dirs: PodDirs, config_map: Lookup, secret: Lookup) -> d
     return found
 
 
-def build_launch(
+def build_start(
     pod: Obj,
     container: Obj,
-    pod_ip: str,
+    setup: PodSetup,
+    restarts: int,
     host_ip: str,
-    dirs: PodDirs,
-    volumes: Mapping[str, VolumeFiles],
-    base_env: Mapping[str, str],
     config_map: Lookup,
     secret: Lookup,
-) -> Launch:
-    """The process of one container; raises NotStartable when a reference cannot be resolved."""
+    log_path: Path,
+    log_limit: int,
+) -> ContainerStart:
+    """One container, ready for the runtime; raises NotStartable when a reference cannot be resolved."""
+    name = str(container["name"])
+    env = _environment(pod, container, setup.ip, host_ip, config_map, secret)
+    return ContainerStart(
+        id=f"{setup.uid}/{name}/{restarts}",
+        pod=setup,
+        name=name,
+        image=str(container.get("image") or ""),
+        pull_policy=str(container.get("imagePullPolicy") or "IfNotPresent"),
+        command=tuple(expand(str(word), env) for word in container.get("command") or []),
+        args=tuple(expand(str(word), env) for word in container.get("args") or []),
+        env=env,
+        working_dir=str(container.get("workingDir") or ""),
+        mounts=tuple(_mounts(container, setup.volumes)),
+        resources=_resources(container),
+        security=_security(pod, container),
+        log_path=log_path,
+        log_limit=log_limit,
+    )
+
+
+def pod_setup(pod: Obj, ip: str, service_names: Sequence[str], config_map: Lookup, secret: Lookup) -> PodSetup:
+    """What the pod's containers share; raises NotStartable for volumes that cannot be had.
+
+    ``service_names`` are those of the Services it belongs to; where these have no addresses, the names are the pod's.
+    """
     spec = pod.get("spec") or {}
-    mounts = _mounts(container, volumes)
-    env = dict(base_env)
-    env["HOSTNAME"] = str(spec.get("hostname") or name_of(pod))
-    env["HOME"] = str(dirs.work)
-    env["TMPDIR"] = str(dirs.temporary)
-    for name, files in volumes.items():
-        env["ASPERATHOS_VOLUME_" + re.sub(r"[^A-Z0-9]", "_", name.upper())] = str(files.path)
-    own = _environment(pod, container, pod_ip, host_ip, config_map, secret)
-    env.update({name: _mounted(value, mounts) for name, value in own.items()})
-    words = [*(container.get("command") or []), *(container.get("args") or [])]
-    if not words:
-        message = "no command specified: the process runtime does not know the image's own command"
-        raise NotStartable("CreateContainerError", message)
-    argv = tuple(_mounted(expand(str(word), own), mounts) for word in words)
-    working_dir = container.get("workingDir")
-    directory = Path(_mounted(str(working_dir), mounts)) if working_dir else dirs.work
-    links = {dirs.work / path.lstrip("/"): target for path, target in mounts.items()}
-    return Launch(argv, env, directory, links)
+    fs_group = (spec.get("securityContext") or {}).get("fsGroup")
+    return PodSetup(
+        uid=uid_of(pod),
+        namespace=namespace_of(pod),
+        name=name_of(pod),
+        hostname=str(spec.get("hostname") or name_of(pod)),
+        ip=ip,
+        names=(*_names(pod), *service_names),
+        volumes=volumes_of(pod, config_map, secret),
+        fs_group=None if fs_group is None else _id(fs_group),
+        host_network=bool(spec.get("hostNetwork")),
+        containers=len(spec.get("containers") or []),
+        sub_paths=tuple(
+            (str(mount.get("name")), str(mount["subPath"]))
+            for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+            for mount in container.get("volumeMounts") or []
+            if mount.get("subPath")
+        ),
+        registries=_registries(pod, secret),
+    )
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -258,28 +257,99 @@ def _decode(value: object) -> bytes:
         return b""
 
 
-def _projected(path: Path, data: Mapping[str, bytes], source: Obj) -> VolumeFiles:
+def _size(volume: str, limit: object) -> int:
+    try:
+        return int(parse_quantity(limit)) if limit else 0
+    except ValueError as error:
+        raise NotStartable("ContainerCreating", f'volume "{volume}": sizeLimit: {error}') from error
+
+
+def _projected(data: Mapping[str, bytes], source: Obj) -> Files:
     default_mode = int(source.get("defaultMode") or 0o644)
     items = source.get("items")
     if not items:
-        return VolumeFiles(path, dict(data), dict.fromkeys(data, default_mode))
-    files = {str(item["path"]): data[item["key"]] for item in items if item["key"] in data}
-    return VolumeFiles(path, files, {str(item["path"]): int(item.get("mode") or default_mode) for item in items})
+        return Files(dict(data), dict.fromkeys(data, default_mode))
+    contents = {str(item["path"]): data[item["key"]] for item in items if item["key"] in data}
+    return Files(contents, {str(item["path"]): int(item.get("mode") or default_mode) for item in items})
 
 
-def _mounts(container: Obj, volumes: Mapping[str, VolumeFiles]) -> dict[str, Path]:
-    """Mount path to directory, longest path first."""
-    found: dict[str, Path] = {}
+def _mounts(container: Obj, volumes: Mapping[str, Volume]) -> Iterator[Mount]:
     for mount in container.get("volumeMounts") or []:
-        files = volumes.get(str(mount.get("name")))
-        if files is not None:
-            target = files.path / str(mount["subPath"]) if mount.get("subPath") else files.path
-            found[str(mount["mountPath"]).rstrip("/") or "/"] = target
-    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+        name = str(mount.get("name"))
+        if name in volumes:
+            path = str(mount["mountPath"]).rstrip("/") or "/"
+            yield Mount(name, path, str(mount.get("subPath") or ""), bool(mount.get("readOnly")))
 
 
-def _mounted(text: str, mounts: Mapping[str, Path]) -> str:
-    for path, target in mounts.items():
-        if path != "/" and (text == path or text.startswith(path + "/")):
-            return str(target) + text[len(path) :]
-    return text
+def _resources(container: Obj) -> Resources:
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return Resources(
+        cpu_request=container_requests(container).get("cpu", Fraction(0)),
+        cpu_limit=parse_quantity(limits["cpu"]) if "cpu" in limits else None,
+        memory_limit=int(parse_quantity(limits["memory"])) if "memory" in limits else None,
+        gpus=int(parse_quantity(limits.get(_GPU, 0))),
+    )
+
+
+def _security(pod: Obj, container: Obj) -> Security:
+    """The container's words go before the pod's."""
+    shared = (pod.get("spec") or {}).get("securityContext") or {}
+    both = {**shared, **(container.get("securityContext") or {})}
+    capabilities = both.get("capabilities") or {}
+    groups = [*(shared.get("supplementalGroups") or []), shared.get("fsGroup")]
+    user, group = both.get("runAsUser"), both.get("runAsGroup")
+    return Security(
+        user=None if user is None else _id(user),
+        group=None if group is None else _id(group),
+        groups=tuple(_id(each) for each in groups if each is not None),
+        must_not_be_root=bool(both.get("runAsNonRoot")),
+        may_gain_privileges=bool(both.get("allowPrivilegeEscalation", True)),
+        privileged=bool(both.get("privileged")),
+        add=tuple(str(name) for name in capabilities.get("add") or []),
+        drop=tuple(str(name) for name in capabilities.get("drop") or []),
+        read_only_root=bool(both.get("readOnlyRootFilesystem")),
+        unconfined=(both.get("seccompProfile") or {}).get("type") == "Unconfined",
+    )
+
+
+def _id(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise NotStartable("CreateContainerConfigError", f"securityContext: {value!r} is no user or group id")
+    return value
+
+
+def _names(pod: Obj) -> Iterator[str]:
+    spec = pod.get("spec") or {}
+    hostname, subdomain = str(spec.get("hostname") or name_of(pod)), spec.get("subdomain")
+    yield hostname
+    if subdomain:
+        yield f"{hostname}.{subdomain}"
+        yield f"{hostname}.{subdomain}.{namespace_of(pod)}.svc"
+
+
+def _registries(pod: Obj, secret: Lookup) -> dict[str, Credentials]:
+    """The credentials of the pod's pull secrets by registry; as by a kubelet, missing secrets are skipped."""
+    found: dict[str, Credentials] = {}
+    for reference in (pod.get("spec") or {}).get("imagePullSecrets") or []:
+        holder = secret(namespace_of(pod), str(reference.get("name"))) or {}
+        text = _decode((holder.get("data") or {}).get(".dockerconfigjson") or "")
+        try:
+            auths = json.loads(text or b"{}").get("auths") or {}
+            for registry, entry in auths.items():
+                found[_registry(str(registry))] = _credentials(entry)
+        except (ValueError, AttributeError, TypeError) as error:
+            name = reference.get("name")
+            raise NotStartable("CreateContainerConfigError", f'secret "{name}" is no .dockerconfigjson') from error
+    return found
+
+
+def _registry(address: str) -> str:
+    """The host (and port) of a registry's address as Docker's configuration files write it."""
+    return address.partition("://")[2].partition("/")[0] if "://" in address else address.partition("/")[0]
+
+
+def _credentials(entry: Obj) -> Credentials:
+    if entry.get("auth"):
+        username, _, password = _decode(entry["auth"]).decode(errors="replace").partition(":")
+        return Credentials(username, password)
+    return Credentials(str(entry.get("username") or ""), str(entry.get("password") or ""))

@@ -65,7 +65,7 @@ def _node(name: str, settings: Settings, now: float, runtime: str) -> Obj:
                 "bootID": "",
                 "kernelVersion": system.release,
                 "osImage": system.system,
-                "containerRuntimeVersion": f"{runtime}://1",
+                "containerRuntimeVersion": runtime,
                 "kubeletVersion": VERSION["gitVersion"],
                 "kubeProxyVersion": "",
                 "operatingSystem": "linux",

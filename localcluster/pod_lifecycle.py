@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from localcluster.objects import Obj, dig, format_time, make_condition, set_condition
+from localcluster.runtime.port import Started
 
 CREATING = "ContainerCreating"
+ERR_IMAGE_PULL = "ErrImagePull"
+IMAGE_BACKOFF = "ImagePullBackOff"
 CRASH_LOOP = "CrashLoopBackOff"
 CRASH_LOOP_CAP = 300.0
 CRASH_LOOP_FORGET = 600.0
@@ -27,9 +30,10 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Running:
-    """Started at ``since`` (seconds since the epoch); since is 0 until the runtime confirms."""
+    """Started at ``since`` (seconds since the epoch), which is 0 until the runtime confirms; ``shown`` until then."""
 
     since: float = 0.0
+    shown: Waiting = Waiting()
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ State = Waiting | Running | Terminated
 
 @dataclass(frozen=True)
 class ContainerRecord:
-    """One container of a pod: its state, its state before the last restart, and how often it was restarted."""
+    """One container of a pod: its state, its state before the last restart, and how often it was restarted.
+
+    ``pull_failures``: how often in a row its image could not be pulled.
+    """
 
     name: str
     image: str
@@ -56,6 +63,7 @@ class ContainerRecord:
     state: State = Waiting()
     last: Terminated | None = None
     restarts: int = 0
+    pull_failures: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -65,12 +73,13 @@ class ContainerRecord:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do for a pod now."""
+    """What to do for a pod now; ``backed_off``: containers whose image is not tried again for a while."""
 
     start: tuple[str, ...] = ()
     records: tuple[ContainerRecord, ...] = ()
     finished: bool = False
     again_at: float | None = None
+    backed_off: tuple[str, ...] = ()
 
 
 def fresh_records(spec: Obj) -> tuple[ContainerRecord, ...]:
@@ -105,6 +114,7 @@ def _advance_some(
 ) -> Step:
     start: list[str] = []
     changed: dict[str, ContainerRecord] = {}
+    backed_off: list[str] = []
     again: list[float] = []
     finished = True
     for item in some:
@@ -122,6 +132,10 @@ def _advance_some(
             state = waiting
         finished = False
         if isinstance(state, Waiting):
+            if state.until <= now and state.reason == ERR_IMAGE_PULL:
+                state = Waiting(IMAGE_BACKOFF, _about_pull(item, state), now + _pull_delay(item, crash_base))
+                changed[item.name] = replace(item, state=state)
+                backed_off.append(item.name)
             if state.until > now:
                 again.append(state.until)
             else:
@@ -131,7 +145,7 @@ def _advance_some(
         item.init and isinstance(item.state, Terminated) and item.state.code != 0 and restart_policy == "Never"
         for item in some
     )
-    return Step(tuple(start), updated, finished or failed_init, min(again) if again else None)
+    return Step(tuple(start), updated, finished or failed_init, min(again) if again else None, tuple(backed_off))
 
 
 def _restarts(state: Terminated, policy: str) -> bool:
@@ -143,6 +157,15 @@ def _crash_delay(item: ContainerRecord, state: Terminated, base: float) -> float
     if item.restarts == 0 or state.finished - state.started > CRASH_LOOP_FORGET:
         return 0.0
     return float(min(base * 2.0 ** min(item.restarts - 1, 32), CRASH_LOOP_CAP))
+
+
+def _pull_delay(item: ContainerRecord, base: float) -> float:
+    """Base seconds, doubling to five minutes."""
+    return float(min(base * 2.0 ** min(item.pull_failures - 1, 32), CRASH_LOOP_CAP))
+
+
+def _about_pull(item: ContainerRecord, state: Waiting) -> str:
+    return f'Back-off pulling image "{item.image}": {state.reason}: {state.message}'
 
 
 def phase_of(records: tuple[ContainerRecord, ...], finished: bool) -> str:
@@ -163,7 +186,7 @@ def pod_status(
     finished: bool,
     pod_ip: str,
     host_ip: str,
-    ids: Mapping[str, str],
+    references: Mapping[str, Started],
     now: float,
 ) -> Obj:
     """The pod's whole status; keeps reason, message and conditions set by others (such as DisruptionTarget)."""
@@ -174,9 +197,9 @@ def pod_status(
     status: Obj = {**old, "phase": phase, "hostIP": host_ip, "hostIPs": [{"ip": host_ip}]}
     status["podIP"], status["podIPs"] = pod_ip, [{"ip": pod_ip}]
     status.setdefault("startTime", format_time(now))
-    status["containerStatuses"] = [_container_status(item, ids) for item in main]
+    status["containerStatuses"] = [_container_status(item, references.get(item.name)) for item in main]
     if init:
-        status["initContainerStatuses"] = [_container_status(item, ids) for item in init]
+        status["initContainerStatuses"] = [_container_status(item, references.get(item.name)) for item in init]
     status["conditions"] = _conditions(old.get("conditions") or [], init, main, phase, now)
     return status
 
@@ -212,23 +235,23 @@ def scheduled_condition(now: float) -> Obj:
     return make_condition("PodScheduled", "True", "", "", format_time(now))
 
 
-def _container_status(item: ContainerRecord, ids: Mapping[str, str]) -> Obj:
+def _container_status(item: ContainerRecord, reference: Started | None) -> Obj:
     running = isinstance(item.state, Running) and item.state.since > 0
     done = item.init and isinstance(item.state, Terminated) and item.state.code == 0
     status: Obj = {
         "name": item.name,
         "image": item.image,
-        "imageID": "",
+        "imageID": "" if reference is None else reference.image_id,
         "ready": (running and not item.init) or done,
         "started": running,
         "restartCount": item.restarts,
         "state": _state(item.state),
         "lastState": {} if item.last is None else _state(item.last),
     }
-    if item.name in ids:
-        status["containerID"] = ids[item.name]
+    if reference is not None:
+        status["containerID"] = reference.reference
         if isinstance(item.state, Terminated):
-            status["state"]["terminated"]["containerID"] = ids[item.name]
+            status["state"]["terminated"]["containerID"] = reference.reference
     return status
 
 
@@ -240,7 +263,7 @@ def _state(state: State) -> Obj:
         return {"waiting": said}
     if isinstance(state, Running):
         if state.since == 0.0:
-            return {"waiting": {"reason": CREATING}}
+            return _state(state.shown)
         return {"running": {"startedAt": format_time(state.since)}}
     ended: Obj = {
         "exitCode": state.code,
@@ -253,9 +276,9 @@ def _state(state: State) -> Obj:
     return {"terminated": ended}
 
 
-def ended(code: int, started: float, finished: float) -> Terminated:
-    """A container's ordinary end."""
-    return Terminated(code, "Completed" if code == 0 else "Error", "", started, finished)
+def ended(code: int, started: float, finished: float, reason: str = "", message: str = "") -> Terminated:
+    """A container's end; without a ``reason`` the code tells it."""
+    return Terminated(code, reason or ("Completed" if code == 0 else "Error"), message, started, finished)
 
 
 def finished_at(pod: Obj) -> str | None:

@@ -86,6 +86,28 @@ CONFIGMAPS = ResourceType("", "v1", "configmaps", "configmap", "ConfigMap", True
 SERVICEACCOUNTS = ResourceType(
     "", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", True, short_names=("sa",)
 )
+DEPLOYMENTS = ResourceType(
+    "apps",
+    "v1",
+    "deployments",
+    "deployment",
+    "Deployment",
+    True,
+    short_names=("deploy",),
+    categories=("all",),
+    subresources=("status", "scale"),
+)
+REPLICASETS = ResourceType(
+    "apps",
+    "v1",
+    "replicasets",
+    "replicaset",
+    "ReplicaSet",
+    True,
+    short_names=("rs",),
+    categories=("all",),
+    subresources=("status", "scale"),
+)
 JOBS = ResourceType("batch", "v1", "jobs", "job", "Job", True, categories=("all",), subresources=("status",))
 ACCESS_REVIEWS = ResourceType(
     "authorization.k8s.io",
@@ -106,8 +128,12 @@ STORED: tuple[ResourceType, ...] = (
     SECRETS,
     CONFIGMAPS,
     SERVICEACCOUNTS,
+    DEPLOYMENTS,
+    REPLICASETS,
     JOBS,
 )
+WORKLOADS = (PODS, REPLICASETS, DEPLOYMENTS, JOBS)
+"""What has a pod's spec or template: its status is the controllers' matter, and its spec has generations."""
 ALL: tuple[ResourceType, ...] = (*STORED, ACCESS_REVIEWS)
 
 

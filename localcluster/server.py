@@ -18,8 +18,9 @@ from localcluster import kubeconfig
 from localcluster.addresses import AddressPool
 from localcluster.api import Api
 from localcluster.clock import Clock, SystemClock
-from localcluster.cluster import ControlPlane
+from localcluster.cluster import Controllers, ControlPlane
 from localcluster.defaults import apply_defaults
+from localcluster.deployment_controller import DeploymentController, ReplicaSetController
 from localcluster.errors import ConfigError, LocalClusterError
 from localcluster.events import Recorder
 from localcluster.garbage import GarbageCollector
@@ -30,10 +31,12 @@ from localcluster.kubelet import Kubelet, KubeletSettings
 from localcluster.log import JsonLog, Log
 from localcluster.nodes import ensure_nodes
 from localcluster.objects import new_uid, uid_of
+from localcluster.proxy import ServiceProxy
 from localcluster.resources import NAMESPACES, PODS
-from localcluster.runtime.port import RuntimeEvent
+from localcluster.runtime.port import EventSink, Runtime, RuntimeEvent
 from localcluster.runtime.process import ProcessRuntime
 from localcluster.scheduling import PodScheduler
+from localcluster.services import ServiceNetwork
 from localcluster.settings import Settings, parse_settings, pod_environment
 from localcluster.store import Change, Store
 from localcluster.tls import ensure_identity
@@ -58,41 +61,42 @@ class LocalCluster:
         self._store = Store(settings.state_dir / "state.db", clock, self._on_change)
         state_id = self._store.fact("state-id", new_uid())
         token = self._store.fact("token", secrets.token_urlsafe(32))
-        # The runtime comes first: it kills what an earlier server left running.
-        self._runtime = ProcessRuntime(state_id, self._on_runtime_event, clock, log)
+        # The runtime comes first: it ends what an earlier server left running.
+        self._runtime, addresses = _build_runtime(settings, state_id, self._on_runtime_event, clock, log)
         recorder = Recorder(self._store, clock, log)
         kubelet = Kubelet(
             self._store,
             self._runtime,
             recorder,
-            AddressPool(zlib.crc32(state_id.encode())),
+            addresses,
             clock,
             log,
             KubeletSettings(
-                pods_dir=settings.state_dir / "pods",
                 logs_dir=settings.state_dir / "logs",
                 log_limit=settings.log_limit,
-                base_env=pod_environment(),
                 start_delay=settings.start_delay,
                 crash_base=settings.backoff_base,
             ),
         )
         self._prepare_objects(clock)
         kubelet.fail_lost_pods(*_RESTARTED)
-        self._remove_orphan_files()
+        self._remove_orphan_logs()
         backoff = BackoffSettings(settings.backoff_base, settings.backoff_cap)
-        self._plane = ControlPlane(
-            self._store,
-            kubelet,
-            JobController(self._store, recorder, clock, backoff, kubelet.finish_time),
-            PodScheduler(self._store, recorder, clock),
-            GarbageCollector(self._store),
-            recorder,
-            clock,
-            log,
+        controllers = Controllers(
+            jobs=JobController(self._store, recorder, clock, backoff, kubelet.finish_time),
+            deployments=DeploymentController(self._store, recorder, clock),
+            replica_sets=ReplicaSetController(self._store, recorder),
+            scheduler=PodScheduler(self._store, recorder, clock),
+            garbage=GarbageCollector(self._store),
         )
+        # Services' addresses are this machine's loopback: what has a network of its own does not reach them.
+        self._proxy = ServiceProxy(log) if settings.pods_on_loopback else None
+        if self._proxy is not None:
+            self._proxy.start()
+        self._plane = ControlPlane(self._store, kubelet, controllers, self._proxy, recorder, clock, log)
         self._plane.start()
-        api = Api(self._store, clock, settings.state_dir / "logs", self._checks)
+        network = ServiceNetwork(zlib.crc32(state_id.encode()) if settings.pods_on_loopback else None)
+        api = Api(self._store, clock, settings.state_dir / "logs", self._checks, network)
         listener = _listen(settings, int(self._store.fact("port", "0")))
         self.port = int(listener.getsockname()[1])
         self._store.set_fact("port", str(self.port))
@@ -107,16 +111,13 @@ class LocalCluster:
         self._http.start()
         log.info("ready", url=self.url, kubeconfig=str(settings.kubeconfig), state_dir=str(settings.state_dir))
 
-    @property
-    def agent_pid(self) -> int:
-        """The node agent's process id."""
-        return self._runtime.agent_pid
-
     def stop(self) -> None:
         """End pods, streams and threads; the state stays on disk."""
         self._log.info("stopping")
         if self._plane is not None:
             self._plane.stop(self._settings.shutdown_grace, *_SHUTDOWN)
+        if self._proxy is not None:
+            self._proxy.close()
         self._runtime.close(0.0)
         self._http.stop(_HTTP_STOP_SECONDS)
         self._store.close()
@@ -139,15 +140,15 @@ class LocalCluster:
             for name in _NAMESPACES:
                 if self._store.find(NAMESPACES, "", name) is None:
                     self._store.create(NAMESPACES, apply_defaults(NAMESPACES, {"metadata": {"name": name}}))
-            ensure_nodes(self._store, self._settings, clock.now(), "process")
+            ensure_nodes(self._store, self._settings, clock.now(), self._runtime.version)
 
-    def _remove_orphan_files(self) -> None:
+    def _remove_orphan_logs(self) -> None:
         known = {uid_of(pod) for pod in self._store.list(PODS)[0]}
-        for directory in (self._settings.state_dir / "pods", self._settings.state_dir / "logs"):
-            directory.mkdir(mode=0o700, exist_ok=True)
-            for entry in directory.iterdir():
-                if entry.name not in known:
-                    shutil.rmtree(entry, ignore_errors=True)
+        logs = self._settings.state_dir / "logs"
+        logs.mkdir(mode=0o700, exist_ok=True)
+        for entry in logs.iterdir():
+            if entry.name not in known:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -178,6 +179,27 @@ def main(argv: Sequence[str]) -> int:
         log.error("stop_failed", error=str(error))
         return 1
     return 0
+
+
+def _build_runtime(
+    settings: Settings, state_id: str, sink: EventSink, clock: Clock, log: Log
+) -> tuple[Runtime, AddressPool]:
+    """What runs the containers, and the addresses their pods get."""
+    seed = zlib.crc32(state_id.encode())
+    if settings.runtime == "process":
+        pods = settings.state_dir / "pods"
+        return ProcessRuntime(state_id, pods, pod_environment(), sink, clock, log), AddressPool(seed)
+    # Imported only when asked for: the engine's client would be a third of this process.
+    from localcluster.runtime.docker_engine import DockerEngine
+    from localcluster.runtime.docker_network import pod_networks
+    from localcluster.runtime.docker_runtime import DockerRuntime
+
+    engine = DockerEngine(settings.docker_host)
+    runtime = DockerRuntime(engine, state_id, settings.docker_network, sink, clock, log)
+    if settings.pods_on_loopback:
+        return runtime, AddressPool(seed)
+    networks, reserved = pod_networks(engine.network(settings.docker_network))
+    return runtime, AddressPool(seed, networks, reserved)
 
 
 def _take_state_dir(directory: Path) -> int:

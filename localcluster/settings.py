@@ -16,6 +16,8 @@ from localcluster.log import LEVELS
 from localcluster.quantity import parse_quantity
 
 PREFIX = "ASPERATHOS_LOCALCLUSTER_"
+RUNTIMES = ("process", "docker")
+HOST_NETWORK = "host"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,15 @@ class Settings:
     log_limit: int = 16 * 1024 * 1024
     max_connections: int = 256
     shutdown_grace: float = 3.0
+    runtime: str = "process"
+    docker_host: str = "unix:///var/run/docker.sock"
+    docker_network: str = HOST_NETWORK
     log_level: str = "info"
+
+    @property
+    def pods_on_loopback(self) -> bool:
+        """Whether pods and this process share the machine's loopback addresses."""
+        return self.runtime == "process" or self.docker_network == HOST_NETWORK
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
@@ -57,7 +67,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None
     defaults = Settings(Path(), Path())
     parser = argparse.ArgumentParser(
         prog="python -m localcluster",
-        description="The embedded Kubernetes API of Asperathos: Jobs and Pods as processes of this machine.",
+        description="The embedded Kubernetes API of Asperathos: Jobs and Pods on this machine.",
         epilog=f"Every option can be given as {PREFIX}<NAME> in the environment, for example {PREFIX}STATE_DIR.",
     )
 
@@ -84,6 +94,13 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None
     option("log-limit", defaults.log_limit, "bytes of log kept per container")
     option("max-connections", defaults.max_connections, "connections served at once; a watch holds one")
     option("shutdown-grace", defaults.shutdown_grace, "seconds pods get to end when the server is stopped")
+    option("runtime", defaults.runtime, "what a pod is: process (of this machine) or docker (a container of an engine)")
+    parser.add_argument(
+        "--docker-host",
+        default=env.get(PREFIX + "DOCKER_HOST") or env.get("DOCKER_HOST") or defaults.docker_host,
+        help=f"the engine's socket; DOCKER_HOST is looked at, too (default: {defaults.docker_host})",
+    )
+    option("docker-network", defaults.docker_network, "network of the pods' containers; host: this machine's own")
     option("log-level", defaults.log_level, f"one of {', '.join(LEVELS)}")
     parser.add_argument(
         "--allow-remote",
@@ -111,6 +128,9 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str] | None = None
         log_limit=int(_number("log-limit", given.log_limit, 4096, 2**40)),
         max_connections=int(_number("max-connections", given.max_connections, 4, 10_000)),
         shutdown_grace=_number("shutdown-grace", given.shutdown_grace, 0, 600),
+        runtime=str(given.runtime),
+        docker_host=str(given.docker_host),
+        docker_network=str(given.docker_network),
         log_level=str(given.log_level),
     )
     _check(settings)
@@ -150,6 +170,10 @@ def _resources(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _check(settings: Settings) -> None:
+    if settings.runtime not in RUNTIMES:
+        raise ConfigError(f"runtime must be one of {', '.join(RUNTIMES)}: {settings.runtime!r}")
+    if not settings.docker_host.startswith(("unix://", "tcp://")):
+        raise ConfigError(f"docker-host must begin with unix:// or tcp://: {settings.docker_host!r}")
     if settings.log_level not in LEVELS:
         raise ConfigError(f"log-level must be one of {', '.join(LEVELS)}: {settings.log_level!r}")
     try:

@@ -159,18 +159,7 @@ def _job(job: Obj, now: float) -> list[Cell]:
         done = f"{succeeded}/1 of {parallelism}" if parallelism > 1 else f"{succeeded}/1"
     start, end = time_field(status, "startTime"), time_field(status, "completionTime")
     duration = "" if start is None else human_duration((end if end is not None else now) - start)
-    containers = dig(spec, "template", "spec", "containers") or []
-    labels = dig(spec, "selector", "matchLabels") or {}
-    return [
-        name_of(job),
-        word,
-        done,
-        duration,
-        _age(job, now),
-        ",".join(str(item.get("name")) for item in containers),
-        ",".join(str(item.get("image")) for item in containers),
-        ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-    ]
+    return [name_of(job), word, done, duration, _age(job, now), *_template_cells(spec)]
 
 
 def _node(node: Obj, now: float) -> list[Cell]:
@@ -246,6 +235,41 @@ def _config_map(config_map: Obj, now: float) -> list[Cell]:
     return [name_of(config_map), count, _age(config_map, now)]
 
 
+def _deployment(deployment: Obj, now: float) -> list[Cell]:
+    status, spec = deployment.get("status") or {}, deployment.get("spec") or {}
+    return [
+        name_of(deployment),
+        f"{status.get('readyReplicas') or 0}/{spec.get('replicas') or 0}",
+        str(status.get("updatedReplicas") or 0),
+        str(status.get("availableReplicas") or 0),
+        _age(deployment, now),
+        *_template_cells(spec),
+    ]
+
+
+def _replica_set(replica_set: Obj, now: float) -> list[Cell]:
+    status, spec = replica_set.get("status") or {}, replica_set.get("spec") or {}
+    return [
+        name_of(replica_set),
+        int(spec.get("replicas") or 0),
+        int(status.get("replicas") or 0),
+        int(status.get("readyReplicas") or 0),
+        _age(replica_set, now),
+        *_template_cells(spec),
+    ]
+
+
+def _template_cells(spec: Obj) -> list[Cell]:
+    """Containers, images and selector of what makes pods of a template."""
+    containers = dig(spec, "template", "spec", "containers") or []
+    labels = dig(spec, "selector", "matchLabels") or {}
+    return [
+        ",".join(str(item.get("name")) for item in containers),
+        ",".join(str(item.get("image")) for item in containers),
+        ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+    ]
+
+
 def _wide(name: str) -> Column:
     return Column(name, priority=1)
 
@@ -278,6 +302,32 @@ _PRINTERS: Mapping[str, tuple[tuple[Column, ...], Printer]] = {
             _wide("Selector"),
         ),
         _job,
+    ),
+    "deployments.apps": (
+        (
+            _NAME,
+            Column("Ready"),
+            Column("Up-to-date"),
+            Column("Available"),
+            _AGE,
+            _wide("Containers"),
+            _wide("Images"),
+            _wide("Selector"),
+        ),
+        _deployment,
+    ),
+    "replicasets.apps": (
+        (
+            _NAME,
+            Column("Desired", "integer"),
+            Column("Current", "integer"),
+            Column("Ready", "integer"),
+            _AGE,
+            _wide("Containers"),
+            _wide("Images"),
+            _wide("Selector"),
+        ),
+        _replica_set,
     ),
     "nodes": (
         (

@@ -11,7 +11,7 @@ from localcluster import errors
 from localcluster.errors import Cause
 from localcluster.objects import Obj, dig, meta, name_of
 from localcluster.quantity import parse_quantity
-from localcluster.resources import JOBS, PODS, SERVICES, ResourceType
+from localcluster.resources import DEPLOYMENTS, JOBS, PODS, REPLICASETS, SERVICES, WORKLOADS, ResourceType
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -29,6 +29,7 @@ _LABEL_TEXT = (
     " '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 _IMMUTABLE = "field is immutable"
+_PODS_OR_SHARE = re.compile(r"^[0-9]{1,9}%?$")
 _MAX_PARALLEL_INDEXED = 100_000
 _SHOWN = 200
 
@@ -95,7 +96,7 @@ def check_shape(kind: ResourceType, obj: Any) -> Obj:
         ):
             message = f"metadata.{field} must map strings to strings"
             raise errors.BadRequest(f"{kind.kind} in version {kind.version!r} cannot be handled: {message}")
-    if kind in (JOBS, PODS):
+    if kind in WORKLOADS:
         for field in ("spec", "status"):
             _check_types(kind, field, obj.get(field))
     for field in ("finalizers", "ownerReferences"):
@@ -224,6 +225,8 @@ def validate_create(kind: ResourceType, obj: Obj) -> None:
         _check_job(faults, obj)
     elif kind is PODS:
         _check_pod_spec(faults, obj.get("spec") or {}, "spec", ("Always", "OnFailure", "Never"))
+    elif kind in (DEPLOYMENTS, REPLICASETS):
+        _check_replicated(faults, obj)
     elif kind is SERVICES:
         _check_service(faults, obj)
     faults.raise_for(kind, name_of(obj) or str(meta(obj).get("generateName") or ""))
@@ -238,6 +241,14 @@ def validate_update(kind: ResourceType, old: Obj, new: Obj) -> None:
         _check_job_update(faults, old, new)
     elif kind is PODS:
         _check_pod_update(faults, old, new)
+    elif kind in (DEPLOYMENTS, REPLICASETS):
+        _check_replicated(faults, new)
+        if dig(old, "spec", "selector") != dig(new, "spec", "selector"):
+            faults.wrong("spec.selector", dig(new, "spec", "selector"), _IMMUTABLE)
+    elif kind is SERVICES:
+        _check_service(faults, new)
+        if dig(old, "spec", "clusterIP") != dig(new, "spec", "clusterIP"):
+            faults.wrong("spec.clusterIP", dig(new, "spec", "clusterIP"), _IMMUTABLE)
     elif dig(old, "immutable") and dig(old, "data") != dig(new, "data"):
         faults.forbidden("data", "field is immutable when `immutable` is set")
     faults.raise_for(kind, name_of(new))
@@ -516,6 +527,43 @@ def _check_service(faults: Faults, service: Obj) -> None:
     for number, port in enumerate(ports or []):
         if not isinstance(port, dict) or not isinstance(port.get("port"), int) or not 0 < port["port"] < 65536:
             faults.wrong(f"spec.ports[{number}].port", dig(port, "port"), "must be between 1 and 65535, inclusive")
+
+
+def check_address(service: Obj, problem: str) -> None:
+    """A Service's wish for an address; raises Invalid when there is a problem with it."""
+    faults = Faults()
+    if problem:
+        faults.wrong("spec.clusterIPs", [dig(service, "spec", "clusterIP")], problem)
+    faults.raise_for(SERVICES, name_of(service))
+
+
+def _check_replicated(faults: Faults, workload: Obj) -> None:
+    """Deployments and ReplicaSets."""
+    spec = workload.get("spec") or {}
+    for field in ("replicas", "revisionHistoryLimit", "progressDeadlineSeconds", "minReadySeconds"):
+        value = spec.get(field)
+        if value is not None and faults.type_of(f"spec.{field}", value, int, "an integer") and value < 0:
+            faults.wrong(f"spec.{field}", value, "must be greater than or equal to 0")
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type", "Recreate") not in ("Recreate", "RollingUpdate"):
+        faults.unsupported("spec.strategy.type", strategy["type"], ("Recreate", "RollingUpdate"))
+    elif strategy.get("type") == "Recreate" and strategy.get("rollingUpdate"):
+        faults.forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
+    for field, value in (strategy.get("rollingUpdate") or {}).items():
+        if isinstance(value, bool) or not _PODS_OR_SHARE.match(str(value)):
+            faults.wrong(f"spec.strategy.rollingUpdate.{field}", value, "must be a number of pods or a percentage")
+    template = spec.get("template")
+    if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
+        faults.required("spec.template.spec", "a pod template is required")
+        return
+    _check_labels(faults, template, "spec.template.metadata")
+    _check_pod_spec(faults, template["spec"], "spec.template.spec", ("Always",))
+    wanted = dig(spec, "selector", "matchLabels") or {}
+    if not wanted:
+        faults.required("spec.selector", "labels to find the pods by (matchExpressions are not served here)")
+    labels = meta(template).get("labels") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        faults.wrong("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 
 def _check_job_update(faults: Faults, old: Obj, new: Obj) -> None:

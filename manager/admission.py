@@ -18,7 +18,7 @@ from common.plugins import PluginInfo, list_plugins
 from manager.permissions import Permissions, refusals, remarks
 from manager.workload import Sources, WorkloadSettings, check_workload, installed_sources
 
-_BUILT_IN_VISUALIZERS = ("builtin",)
+_BUILT_IN_VISUALIZERS = ("builtin", "grafana", "k8s-grafana")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Admission:
         # Run from a source tree that is not installed, there are no entry points to know monitors by.
         if monitors and spec.monitoring.plugin not in monitors:
             faults.append(Fault("monitoring.plugin", _unknown("monitor", spec.monitoring.plugin, monitors)))
-        known = [*_BUILT_IN_VISUALIZERS, *visualizers]
+        known = sorted({*_BUILT_IN_VISUALIZERS, *visualizers})
         if spec.dashboard.enabled and spec.dashboard.plugin not in known:
             faults.append(Fault("dashboard.plugin", _unknown("visualizer", spec.dashboard.plugin, known)))
         return faults

@@ -266,6 +266,9 @@ class Announcer:
             created_at=submission.created_at,
             deadline=spec.deadline,
             target=spec.target.latency if spec.target is not None else None,
+            name=spec.name,
+            kind=spec.kind,
+            law=spec.law,
             settings=spec.monitoring.settings,
             keep=spec.keep,
             revision=submission.revision,
@@ -301,6 +304,7 @@ class Announcer:
 
 def _visualizing(spec: SubmissionSpec) -> VisualizingRequest:
     return VisualizingRequest(
+        plugin=spec.monitoring.plugin,
         name=spec.name,
         kind=spec.kind,
         visualizer_plugin=spec.dashboard.plugin,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from asperathos_worker.queue.redis_queue import RedisQueue
@@ -10,7 +11,7 @@ from asperathos_worker.queue.redis_queue import RedisQueue
 from common.adapters.kubernetes_clusters import connect_clusters, seals
 from common.adapters.redis_acl import RedisAcl
 from common.adapters.redis_coordination import RedisClaims
-from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
+from common.adapters.redis_history import RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
@@ -25,6 +26,7 @@ from common.http.cluster_route import CLUSTER_CHECK, register_cluster_check
 from common.http.server import Service
 from common.logging import get_logger
 from common.loop import Loop
+from common.ports import Clock, Cluster
 from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
@@ -45,6 +47,7 @@ from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
 from manager.outlook import Outlook, RestForeseer
 from manager.permissions import Permissions
+from manager.reach import ProbeSettings, ReachProbe, targets
 from manager.reports import Reports
 from manager.runner_archive import NoArchive, RunnerArchive, read_archive
 from manager.service import MANAGER, ManagerService, Stores
@@ -87,7 +90,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         # A record needs attention until it is deleted: the loop removes it when nothing is to be kept any longer.
         records=RedisRecords(foundation.redis, SUBMISSION_RECORDS, Submission, active=lambda _: True),
         observations=RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation),
-        journal=RedisJournal(foundation.redis),
+        journal=foundation.journal,
         texts=RedisTexts(foundation.redis),
         queues=RedisQueues(foundation.redis, settings.redis_timeout),
         clusters=connect_clusters(foundation.redis, settings),
@@ -126,9 +129,11 @@ def build(settings: Settings, roles: Roles) -> Service:
             name: _ClusterColleague(ServiceClient(url, token, timeout=_CHECK_TIMEOUT, retries=0))
             for name, url in (("controller", settings.controller_url), ("monitor", settings.monitor_url))
         }
-        check = ClusterCheck(stores.clusters.at(""), settings.namespace, colleagues)
-        register_cluster_check(app, check.report)
-    return Service(app, loop)
+        cluster = stores.clusters.at("")
+        probe = _probe(settings, cluster, stores.clock)
+        check = ClusterCheck(cluster, settings.namespace, colleagues, probe.look)
+        register_cluster_check(app, check.report, check.probed)
+    return foundation.service_of(app, loop)
 
 
 def _item_desk(foundation: Foundation, settings: Settings, service: ManagerService) -> ItemDesk:
@@ -183,12 +188,25 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
         logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
-        metrics=RedisMetrics(foundation.redis),
+        metrics=foundation.metrics,
         leases=foundation.leases,
         clock=clock,
         archive=lambda id: RedisQueue(foundation.redis, id),
     )
     return foundation.loop(ManagerLoop(tools, rules))
+
+
+def _probe(settings: Settings, cluster: Cluster, clock: Clock) -> ReachProbe:
+    manifests = _manifest_settings(settings)
+    script = resources.files("manager").joinpath("pod_probe.py").read_text(encoding="utf-8")
+    return ReachProbe(
+        cluster,
+        targets(manifests.worker_redis_url, manifests.worker_manager_url),
+        ProbeSettings(
+            settings.namespace, settings.check_image or settings.default_image, script, settings.check_timeout
+        ),
+        clock,
+    )
 
 
 def _manifest_settings(settings: Settings) -> ManifestSettings:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from common.cluster_check import check_cluster
 from common.domain.access import ClusterReport, Finding, report_of
-from common.domain.errors import AsperathosError
+from common.domain.errors import AsperathosError, Conflict
 from common.ports import Cluster
 from manager.service import MANAGER
 
@@ -20,17 +21,36 @@ class Colleague(Protocol):
 
 
 class ClusterCheck:
-    """``namespace`` is where submissions that name none run; ``colleagues`` by service."""
+    """``namespace`` is where submissions that name none run; ``colleagues`` by service; ``probe`` looks from a pod."""
 
-    def __init__(self, cluster: Cluster, namespace: str, colleagues: Mapping[str, Colleague]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespace: str,
+        colleagues: Mapping[str, Colleague],
+        probe: Callable[[], Sequence[Finding]],
+    ) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self._colleagues = colleagues
+        self._probe = probe
+        self._probing = threading.Lock()
 
     def report(self) -> ClusterReport:
         """Everything that was found. Never raises for what does not answer: that is a finding."""
         own = check_cluster(self._cluster, self._namespace, MANAGER).findings
         return report_of([*own, *self._others()])
+
+    def probed(self) -> ClusterReport:
+        """The same, and whether pods reach Redis and the manager. Raises Conflict while another one is under way."""
+        if not self._probing.acquire(blocking=False):
+            raise Conflict("a check with a pod is under way: try again when it has ended")
+        try:
+            looked = self.report().findings
+            is_there = all(finding.ok for finding in looked if finding.name in ("reachable", "namespace"))
+            return report_of([*looked, *(self._probe() if is_there else ())])
+        finally:
+            self._probing.release()
 
     def _others(self) -> Iterator[Finding]:
         for service, colleague in self._colleagues.items():

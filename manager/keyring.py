@@ -1,4 +1,7 @@
-"""Gives the workers of each submission a Redis user of their own, for as long as there may be workers."""
+"""Gives the workers of each submission a user of the shared Redis, for as long as there may be workers.
+
+A dedicated queue's Redis has its users from its start (``manifests.queue_secret``): it only gets its password here.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,14 @@ class Keyring:
 
     def password(self, submission: Submission) -> str:
         """What the record is to hold before anything is granted: as it is, or a new one where one is needed."""
-        if self._access is None or submission.spec.queue != "shared" or submission.queue_password:
+        is_needed = self._access is not None or submission.spec.queue == "dedicated"
+        if submission.queue_password or not is_needed:
             return submission.queue_password
         return secrets.token_urlsafe(_RANDOM_BYTES)
 
     def grant(self, submission: Submission) -> None:
         """Have the user. Raises Unavailable, and Forbidden when we may not manage users."""
-        if self._access is not None and submission.queue_password:
+        if self._access is not None and self._has_user(submission):
             self._access.grant(submission.id, submission.queue_password)
 
     def assert_granted(self, submission: Submission) -> str:
@@ -40,9 +44,13 @@ class Keyring:
 
     def withdraw(self, submission: Submission) -> None:
         """Remove the user. Raises Unavailable."""
-        if self._access is None or not submission.queue_password:
+        if self._access is None or not self._has_user(submission):
             return
         try:
             self._access.revoke(submission.id)
         except Forbidden as error:
             log.warning("queue_user_left", id=submission.id, error=error.message)
+
+    @staticmethod
+    def _has_user(submission: Submission) -> bool:
+        return submission.spec.queue == "shared" and bool(submission.queue_password)

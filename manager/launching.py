@@ -1,8 +1,9 @@
-"""Makes a submission's objects in the cluster: queue pod, secret, config map, Job. Each call may be repeated."""
+"""Makes a submission's objects in the cluster: queue, secret, config map, Job. Each call may be repeated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from common.domain.cluster import ClusterEvent, SubmissionView
@@ -16,6 +17,15 @@ from manager.manifests import ManifestSettings
 log = get_logger(__name__)
 HOPELESS = frozenset({"Invalid", "BadRequest", "NotFound"})
 """Kubernetes' reasons for a refusal that trying again does not change: a wrong manifest, a missing namespace."""
+
+
+@dataclass(frozen=True)
+class _Belonging:
+    """An object that goes with the Job: how to make it, and how to make the Job its owner."""
+
+    manifest: dict[str, Any]
+    create: Callable[[dict[str, Any]], bool]
+    adopt: Callable[[str, str, str], bool]
 
 
 class Launcher:
@@ -43,41 +53,51 @@ class Launcher:
         """Its Jobs and pods."""
         return self.cluster(submission).view(self.namespace(submission), submission.id)
 
-    def start_queue(self, submission: Submission) -> None:
-        """Have the pod of a dedicated queue."""
-        self.cluster(submission).create_pod(manifests.queue_pod(submission, self._settings))
+    def start_queue(self, submission: Submission) -> str:
+        """Have a dedicated queue's Deployment, and what goes with that; returns the host where it will answer."""
+        cluster = self.cluster(submission)
+        owner = cluster.create_deployment(manifests.queue_deployment(submission, self._settings))
+        # Its pod waits for this.
+        cluster.create_secret(manifests.queue_secret(submission, self._settings, owner))
+        return cluster.create_service(manifests.queue_service(submission, self._settings, owner))
 
     def start_job(self, submission: Submission) -> None:
         """Have the Job of the record's generation, and what its pods need; that goes with it, whoever deletes it."""
         cluster = self.cluster(submission)
-        if submission.spec.queue == "shared":
-            cluster.create_secret(self._secret(submission))
-        config_map = manifests.runner_config_map(submission, self._settings)
-        if config_map is not None:
-            cluster.create_config_map(config_map)
+        belongings = self._belongings(submission)
+        for thing in belongings:
+            thing.create(thing.manifest)
         cluster.create_job(
             manifests.worker_job(submission, submission.generation, submission.generation_replicas, self._settings)
         )
-        if submission.spec.queue == "shared" and not self._adopt(submission):
-            # The Job before this one owned the secret, and it went with that between the two calls above.
-            cluster.create_secret(self._secret(submission))
-            self._adopt(submission)
+        for thing in belongings:
+            if not self._adopted(submission, thing):
+                # The Job before this one owned it, and it went with that between the two calls above.
+                thing.create(thing.manifest)
+                self._adopted(submission, thing)
 
-    def _secret(self, submission: Submission) -> dict[str, Any]:
-        return manifests.redis_secret(submission, self._settings, self._items_token(submission.id))
+    def _belongings(self, submission: Submission) -> list[_Belonging]:
+        """What the Job's pods need."""
+        cluster = self.cluster(submission)
+        found = []
+        if submission.spec.queue == "shared":
+            token = self._items_token(submission.id)
+            secret = manifests.redis_secret(submission, self._settings, token)
+            found.append(_Belonging(secret, cluster.create_secret, cluster.adopt_secret))
+        config_map = manifests.runner_config_map(submission, self._settings)
+        if config_map is not None:
+            found.append(_Belonging(config_map, cluster.create_config_map, cluster.adopt_config_map))
+        return found
 
-    def _adopt(self, submission: Submission) -> bool:
-        """Whether nothing is left to do: a cluster that does not let us change secrets is no reason not to work."""
+    def _adopted(self, submission: Submission, thing: _Belonging) -> bool:
+        """Whether nothing is left to do: a cluster that does not let us change it is no reason not to work."""
+        job = manifests.job_name(submission.id, submission.generation)
         try:
-            return self.cluster(submission).adopt_secret(
-                self.namespace(submission),
-                manifests.secret_name(submission.id),
-                manifests.job_name(submission.id, submission.generation),
-            )
+            return thing.adopt(self.namespace(submission), thing.manifest["metadata"]["name"], job)
         except ClusterError as error:
             if error.reason != "Forbidden":
                 raise
-            log.warning("secret_not_adopted", id=submission.id, error=error.message)
+            log.warning("not_adopted", id=submission.id, kind=thing.manifest["kind"], error=error.message)
             return True
 
     def remove_job(self, submission: Submission, generation: int, grace: float | None = None) -> None:

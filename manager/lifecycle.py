@@ -3,7 +3,7 @@
 The life of a submission, as a reader should know it before reading the code:
 
     created --Begin--> loading --(ProvideQueue)--> Load ... --Launch--> ongoing --Attend ... --Conclude--> terminal
-                                                                          |  Job ended with items left: Launch again
+                                                            |  Job ended with items left, or lost all pods: Launch again
     terminal --CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
 
 An intention of the user overrides this from anywhere before a terminal state: stop asks the workers to finish what
@@ -40,7 +40,9 @@ class LifecycleRules:
     report_patience: float = 5.0
     """How long the end waits for the monitor's report."""
     queue_patience: float = 300.0
-    """How long a dedicated queue's pod may take to run."""
+    """How long a dedicated queue may take to answer."""
+    queue_notice: float = 10.0
+    """After which it is told that one whose pod runs does not answer."""
     watch: float = 1.0
     """Between two looks at a running submission."""
     watch_near_end: float = 0.2
@@ -78,10 +80,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class ProvideQueue:
-    """Have the dedicated queue's pod running; ``host`` once it is."""
-
-    host: str = ""
-    reason: str = ""
+    """Have the dedicated queue, which then starts and answers by itself."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +166,8 @@ def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> St
         return _after_the_end(submission, facts, rules)
     if submission.intent is Intent.TERMINATE:
         return _terminate(submission, facts, rules)
-    if facts.queue_problem:
-        return _without_queue(facts, rules)
+    if facts.queue_problem and not (submission.intent is Intent.STOP and submission.generation == 0):
+        return _without_queue(submission, facts, rules)
     if submission.intent is Intent.STOP:
         return _stop(submission, facts, rules)
     if submission.state is State.CREATED:
@@ -211,7 +210,7 @@ def _stop(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     if submission.state is State.ONGOING and stats is not None and stats.over and not stats.stopped:
         # It was quicker than the request: everything is done, and saying so is the truth.
         return _settle(submission, facts, stats, rules)
-    if submission.generation == 0 and submission.spec.queue == "shared":
+    if submission.generation == 0:
         return done
     if submission.ending_at is None:
         return AskToStop()
@@ -240,16 +239,35 @@ def _settled(submission: Submission, facts: Facts, rules: LifecycleRules) -> boo
     return facts.reported or waited >= rules.report_patience
 
 
-def _without_queue(facts: Facts, rules: LifecycleRules) -> Step:
+def _without_queue(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     """A dedicated queue does not answer. Its server is started again in its pod, but the items go with the pod."""
     if facts.view is None:
         return Hold(_joined(facts.cluster_problem, facts.queue_problem), rules.watch)
     pod = _queue_pod(facts.view)
+    if not submission.loaded and not submission.generation:
+        return _await_queue(submission, pod, facts, rules)
     if pod is None or pod.deleting:
         return Conclude(State.ERROR, "the dedicated queue's pod is gone, and its items with it", remove=True)
     if pod.ended:
         return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
     return Hold(_joined(facts.queue_problem, _waiting_notice(pod)), rules.watch)
+
+
+def _await_queue(submission: Submission, pod: PodView | None, facts: Facts, rules: LifecycleRules) -> Step:
+    """It has not answered yet."""
+    notice = _waiting_notice(pod) if pod is not None else facts.warning
+    if pod is not None and pod.reason == _CRASHES:
+        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice}", remove=True)
+    is_running = pod is not None and pod.running
+    waited = facts.now - (submission.queue_at if submission.queue_at is not None else submission.created_at)
+    if waited > rules.queue_patience:
+        if is_running:
+            # It runs for its own sake: the manager has to reach it, too.
+            return Conclude(State.ERROR, facts.queue_problem, remove=True)
+        why = notice or (pod.phase if pod is not None else "it has no pod")
+        return Conclude(State.ERROR, f"the dedicated queue does not start: {why}", remove=True)
+    told = facts.queue_problem if is_running and waited > rules.queue_notice else ""
+    return Hold(_joined("waiting for the dedicated queue", notice, told, separator=": "), rules.watch_near_end)
 
 
 # Start.
@@ -259,7 +277,11 @@ def _start(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     if submission.generation > 0:
         return Launch(submission.generation)
     if submission.spec.queue == "dedicated" and not submission.redis_host:
-        return _provide_queue(facts, rules)
+        if facts.view is None:
+            return Hold(f"cannot start the queue: {facts.cluster_problem}", rules.watch)
+        return ProvideQueue()
+    if facts.stats is None and submission.loaded and submission.spec.queue == "dedicated":
+        return _emptied()
     if facts.stats is None:
         # The record says loading, but the queue was not opened: a crash in between, or a dedicated one that is new.
         return Begin()
@@ -270,26 +292,16 @@ def _start(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     return Load()
 
 
-def _provide_queue(facts: Facts, rules: LifecycleRules) -> Step:
-    if facts.view is None:
-        return Hold(f"cannot start the queue: {facts.cluster_problem}", rules.watch)
-    pod = _queue_pod(facts.view)
-    if pod is None:
-        return ProvideQueue()
-    if pod.ended:
-        return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
-    notice = _waiting_notice(pod)
-    if pod.reason == _CRASHES:
-        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice}", remove=True)
-    if pod.running and pod.ip:
-        return ProvideQueue(host=pod.ip)
-    if facts.now - pod.created_at > rules.queue_patience:
-        return Conclude(State.ERROR, f"the dedicated queue does not start: {notice or pod.phase}", remove=True)
-    return ProvideQueue(reason=f"waiting for the queue's pod{': ' + notice if notice else ''}")
-
-
 def _queue_pod(view: SubmissionView) -> PodView | None:
-    return next((pod for pod in view.pods if pod.role == QUEUE_ROLE), None)
+    """The latest one: those before it may linger."""
+    found = [pod for pod in view.pods if pod.role == QUEUE_ROLE]
+    return max(found, key=lambda pod: (not pod.ended and not pod.deleting, pod.created_at), default=None)
+
+
+def _emptied() -> Step:
+    return Conclude(
+        State.ERROR, "the dedicated queue is empty: its pod was replaced, and its items went with the pod", remove=True
+    )
 
 
 # The run.
@@ -297,6 +309,8 @@ def _queue_pod(view: SubmissionView) -> PodView | None:
 
 def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     stats = facts.stats
+    if stats is None and submission.spec.queue == "dedicated":
+        return _emptied()
     if stats is None:
         return Conclude(State.ERROR, "the queue is gone: its Redis has lost it or it was removed", remove=True)
     if stats.over:
@@ -318,7 +332,7 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
         if failures >= rules.crash_pods:
             last = fallen[-1]
             return Conclude(State.ERROR, f"the container exits at once {ending(last)}", remove=True, culprit=last.name)
-    if job is None or job.deleting or job.ended:
+    if job is None or job.deleting or job.ended or (took_items and all_lost(job, pods)):
         return _replace(submission, facts, rules, job, took_items)
     return Attend(
         _joined(
@@ -335,7 +349,7 @@ def _replace(
     submission: Submission, facts: Facts, rules: LifecycleRules, job: JobView | None, took_items: bool
 ) -> Step:
     age = facts.now - (submission.generation_at or 0.0)
-    if age < rules.view_age and (job is None or job.ended):
+    if age < rules.view_age and (job is None or job.ended or not job.deleting):
         # Too young to be missed, and no Job is to follow another in a hurry.
         return Attend(submission.reason, min(rules.watch, rules.view_age - age))
     ended_well = job is not None and job.ended == "Complete"
@@ -349,6 +363,8 @@ def _replace(
         )
     if job is None or job.deleting:
         why = "the Job was deleted"
+    elif not job.ended:
+        why = "all pods of the Job were taken away"
     else:
         said = f" ({job.reason}: {job.message})" if job.reason and job.ended != "Complete" else ""
         why = f"the Job ended ({job.ended.lower()}) with items left{said}"
@@ -358,6 +374,15 @@ def _replace(
 def _watch(stats: QueueStats, rules: LifecycleRules) -> float:
     # Each worker holds a batch at the end of a pile; when nothing is left to hand out, the end may come any moment.
     return rules.watch_near_end if stats.closed and stats.ready == 0 else rules.watch
+
+
+def all_lost(job: JobView, pods: list[PodView]) -> bool:
+    """Whether a Job has no pod (left) because they were taken away, so that all of its indexes wait in their back-off.
+
+    Where a container crashed, the back-off is earned.
+    """
+    held = [pod for pod in pods if pod.running or pod.pending or pod.tracked]
+    return job.requested > 0 and bool(held) and all(pod.lost for pod in held)
 
 
 def crashed(pod: PodView) -> bool:

@@ -143,7 +143,7 @@ class ManagerLoop:
             case Begin():
                 return self._begin(situation)
             case ProvideQueue():
-                return self._provide_queue(situation, step)
+                return self._provide_queue(situation)
             case Load():
                 return self._load(situation)
             case Launch():
@@ -206,7 +206,9 @@ class ManagerLoop:
             return None, f"the dedicated queue does not answer: {error}"
 
     def _trouble(self, submission: Submission, view: SubmissionView, now: float) -> str:
-        """Why a Job that wants pods has none: Kubernetes tells it in events only."""
+        """Why a Job or a queue that wants pods has none: Kubernetes tells it in events only."""
+        if submission.redis_host and not view.pods and submission.state is State.LOADING:
+            return self._tools.launcher.trouble(submission)
         job = view.job(submission.generation)
         if job is None or job.ended or job.requested == 0 or view.workers():
             return ""
@@ -232,18 +234,18 @@ class ManagerLoop:
         self._tools.book.change(situation.current, state=State.LOADING, reason="")
         return 0.0
 
-    def _provide_queue(self, situation: _Situation, step: ProvideQueue) -> float:
-        if step.host:
-            self._tools.book.change(situation.current, redis_host=step.host, redis_port=QUEUE_PORT, reason="")
-            return 0.0
-        if step.reason:
-            self._tools.book.change(situation.current, reason=step.reason)
-            return _SHORT
+    def _provide_queue(self, situation: _Situation) -> float:
+        password = self._tools.keyring.password(situation.submission)
+        situation = replace(situation, current=self._tools.book.change(situation.current, queue_password=password))
+        submission = situation.submission
         try:
-            self._tools.launcher.start_queue(situation.submission)
+            host = self._tools.launcher.start_queue(submission)
         except ClusterError as error:
-            return self._refused(situation, "the dedicated queue", error, since=situation.submission.created_at)
-        self._tools.book.tell(situation.submission.id, "queue", "the dedicated queue's pod was created")
+            return self._refused(situation, "the dedicated queue", error, since=submission.created_at)
+        self._tools.book.change(
+            situation.current, redis_host=host, redis_port=QUEUE_PORT, queue_at=situation.facts.now, reason=""
+        )
+        self._tools.book.tell(submission.id, "queue", f"the dedicated queue was created, at {host}")
         return _SHORT
 
     def _load(self, situation: _Situation) -> float:
@@ -455,7 +457,7 @@ class ManagerLoop:
     def _clean_up(self, situation: _Situation) -> float:
         submission, tools = situation.submission, self._tools
         current = situation.current
-        is_wanted = submission.redis_host and not submission.archived and not submission.delete_requested
+        is_wanted = submission.loaded and not submission.archived and not submission.delete_requested
         if submission.spec.queue == "dedicated" and is_wanted:
             if not self._archived(submission):
                 return _SHORT
@@ -467,20 +469,23 @@ class ManagerLoop:
         return 0.0
 
     def _archived(self, submission: Submission) -> bool:
-        source = QueueAddress(
-            submission=submission.id, kind="dedicated", host=submission.redis_host, port=submission.redis_port
-        )
         try:
-            return archive_page(self._tools.queues.at(source), self._tools.archive(submission.id))
+            source = self._tools.queues.at(submission.dedicated_queue)
+            return archive_page(source, self._tools.archive(submission.id))
+        except QueueMissing:
+            return self._not_archived(submission, "it is empty")
         except (QueueError, Unavailable) as error:
             ended = submission.finished_at or 0.0
             if self._tools.clock.now() - ended < submission.spec.job_lifetime + self._rules.launch_patience:
                 raise
-            log.warning("archive_given_up", id=submission.id, error=str(error))
-            self._tools.book.tell(
-                submission.id, "queue", "the dedicated queue's results could not be kept", warning=True
-            )
-            return True
+            return self._not_archived(submission, str(error))
+
+    def _not_archived(self, submission: Submission, why: str) -> bool:
+        """Nothing is left to be done about it."""
+        log.warning("archive_given_up", id=submission.id, error=why)
+        text = f"the dedicated queue's results could not be kept: {why}"
+        self._tools.book.tell(submission.id, "queue", text, warning=True)
+        return True
 
     def _forget(self, situation: _Situation) -> float:
         id = situation.submission.id

@@ -6,6 +6,7 @@ Everything carries the submission's label, so that one deletion by label finds a
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from common.domain.cluster import GENERATION_LABEL, QUEUE_ROLE, ROLE_LABEL, SUBMISSION_LABEL, WORKER_ROLE
-from common.domain.queues import queue_user
+from common.domain.queues import QUEUE_ADMIN, queue_user
 from common.domain.submission import Priority, Submission, SubmissionSpec
 from manager import pods
 from manager.runner_archive import RunnerArchive
@@ -31,6 +32,9 @@ _RUNNER_VOLUME = "asperathos-runner"
 _CONTAINER = "worker"
 _MOST_TTL = 2**31 - 1
 _DATA = "/data"
+_USERS_DIRECTORY = "/asperathos/queue"
+_USERS_FILE = "users.acl"
+_PASSWORD_KEY = "password"
 _URL_KEY = "url"
 _TOKEN_KEY = "items-token"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -69,8 +73,8 @@ def job_name(submission: str, generation: int) -> str:
     return f"{submission}-g{generation}"
 
 
-def queue_pod_name(submission: str) -> str:
-    """The pod of a dedicated queue."""
+def queue_name(submission: str) -> str:
+    """The Deployment, the Service and the secret of a dedicated queue."""
     return f"{submission}-queue"
 
 
@@ -133,27 +137,39 @@ def worker_job(submission: Submission, generation: int, replicas: int, settings:
     }
 
 
-def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, Any]:
-    """The Redis of a submission with a dedicated queue. It listens on its pod's address only, without a password.
+def queue_deployment(submission: Submission, settings: ManifestSettings) -> dict[str, Any]:
+    """The Redis of a submission with a dedicated queue. What else the queue needs is owned by this Deployment.
 
-    A server that ends is started again in its pod: the address stays, and the volume keeps what its file had.
+    A server that ends is started again in its pod, and the volume keeps what its file had. A pod that is lost is
+    replaced by an empty one: never two at a time, so that no worker meets a second, empty queue.
     """
     spec = submission.spec
+    labels = _labels(submission, QUEUE_ROLE, 0)
     server = (*settings.queue_command, "--bind", "$(POD_IP)", "--port", str(QUEUE_PORT), "--protected-mode", "no")
+    files = ("--aclfile", f"{_USERS_DIRECTORY}/{_USERS_FILE}", "--dir", _DATA)
     container: dict[str, Any] = {
         "name": "redis",
         "image": settings.queue_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": [*server, "--dir", _DATA, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"],
+        "command": [*server, *files, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"],
         "env": [_from_field("POD_IP", "status.podIP")],
         "ports": [{"containerPort": QUEUE_PORT, "name": "redis"}],
+        "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 2, "timeoutSeconds": 2},
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-        "volumeMounts": [{"name": "data", "mountPath": _DATA}],
+        "volumeMounts": [
+            {"name": "data", "mountPath": _DATA},
+            {"name": "users", "mountPath": _USERS_DIRECTORY, "readOnly": True},
+        ],
         "securityContext": pods.container_security(),
+    }
+    users = {
+        "secretName": queue_name(submission.id),
+        "items": [{"key": _USERS_FILE, "path": _USERS_FILE}],
+        "defaultMode": 0o444,
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Always",
-        "volumes": [{"name": "data", "emptyDir": {}}],
+        "volumes": [{"name": "data", "emptyDir": {}}, {"name": "users", "secret": users}],
         "terminationGracePeriodSeconds": 5,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -162,14 +178,68 @@ def queue_pod(submission: Submission, settings: ManifestSettings) -> dict[str, A
     }
     _place(pod, spec)
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
         "metadata": {
-            "name": queue_pod_name(submission.id),
+            "name": queue_name(submission.id),
             "namespace": namespace_of(spec, settings),
-            "labels": _labels(submission, QUEUE_ROLE, 0),
+            "labels": labels,
         },
-        "spec": pod,
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 0,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": _queue_selector(submission)},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def queue_service(submission: Submission, settings: ManifestSettings, owner: str) -> dict[str, Any]:
+    """Where a dedicated queue is reached, whatever becomes of its pod; ``owner`` is the Deployment's uid."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _owned_by_queue(submission, settings, owner),
+        "spec": {
+            "selector": _queue_selector(submission),
+            "ports": [{"name": "redis", "port": QUEUE_PORT, "targetPort": "redis", "protocol": "TCP"}],
+        },
+    }
+
+
+def queue_secret(submission: Submission, settings: ManifestSettings, owner: str) -> dict[str, Any]:
+    """Who may do what in a dedicated queue's Redis; ``owner`` is the Deployment's uid.
+
+    The suite's user has the password and may do everything. The original's images send no password, and no setting
+    makes them: without one the data may be read and written, but the server not be managed or emptied.
+    """
+    digest = hashlib.sha256(submission.queue_password.encode()).hexdigest()
+    users = (
+        f"user {QUEUE_ADMIN} on #{digest} ~* &* +@all",
+        "user default on nopass ~* &* +@all -@admin -@dangerous +keys +info +sort",
+    )
+    secrets = {_USERS_FILE: "\n".join(users) + "\n", _PASSWORD_KEY: submission.queue_password}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": _owned_by_queue(submission, settings, owner),
+        "data": _encoded(secrets),
+    }
+
+
+def _queue_selector(submission: Submission) -> dict[str, str]:
+    return {SUBMISSION_LABEL: submission.id, ROLE_LABEL: QUEUE_ROLE}
+
+
+def _owned_by_queue(submission: Submission, settings: ManifestSettings, owner: str) -> dict[str, Any]:
+    name = queue_name(submission.id)
+    return {
+        "name": name,
+        "namespace": namespace_of(submission.spec, settings),
+        "labels": _labels(submission, QUEUE_ROLE, 0),
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": owner}],
     }
 
 
@@ -189,8 +259,12 @@ def redis_secret(submission: Submission, settings: ManifestSettings, items_token
             "namespace": namespace_of(submission.spec, settings),
             "labels": _labels(submission, WORKER_ROLE, 0),
         },
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in secrets.items()},
+        "data": _encoded(secrets),
     }
+
+
+def _encoded(secrets: Mapping[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in secrets.items()}
 
 
 def runner_config_map(submission: Submission, settings: ManifestSettings) -> dict[str, Any] | None:

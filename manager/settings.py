@@ -44,6 +44,10 @@ class Settings(CommonSettings):
     queue_command: tuple[str, ...] = Field(
         default=("redis-server",), description="Redis server of dedicated queues; JSON."
     )
+    check_image: str = Field(
+        default="", description="Image with python3 for a look at the cluster from a pod; empty: default_image."
+    )
+    check_timeout: float = Field(default=60.0, ge=5, le=600, description="How long that look may take.")
     default_user: Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["image"] = Field(
         default=65532, description="User id of submissions that name none; image: the image's own user."
     )

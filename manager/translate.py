@@ -320,8 +320,7 @@ def _gpus(work: _Work) -> None:
 def _visualizer(work: _Work) -> None:
     path = f"{_INFO}.visualizer_plugin"
     if work.get(path) == "k8s-grafana":
-        work.put("dashboard.plugin", "builtin")
-        work.warn(path, "k8s-grafana: the built-in pages show the submission")
+        work.put("dashboard.plugin", "grafana")
 
 
 def _meaningless(work: _Work) -> None:

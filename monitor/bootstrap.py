@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from common.adapters.kubernetes_clusters import connect_clusters
-from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
@@ -25,7 +24,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     foundation = Foundation(SERVICE, settings)
     monitors = installed()
     records = RedisRecords(foundation.redis, MONITORING_RECORDS, Monitoring, active=lambda kept: kept.active)
-    metrics = RedisMetrics(foundation.redis)
+    metrics = foundation.metrics
     observations = RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation)
     clusters = connect_clusters(foundation.redis, settings)
     loop = None
@@ -34,7 +33,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             records=records,
             observations=observations,
             metrics=metrics,
-            decisions=RedisJournal(foundation.redis),
+            decisions=foundation.journal,
             queues=RedisQueues(foundation.redis),
             clusters=clusters,
             clock=foundation.clock,
@@ -46,4 +45,4 @@ def build(settings: Settings, roles: Roles) -> Service:
         service = MonitorService(records, observations, metrics, foundation.wakeups, foundation.clock, monitors)
         register(app, service, settings.service_token.get_secret_value())
         register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
-    return Service(app, loop)
+    return foundation.service_of(app, loop)

@@ -14,7 +14,7 @@ from common.logging import get_logger
 from common.ports import Clock, Clusters, Journal, MetricStore, Queues, Records, Versioned
 from monitor.measure import Reading, measure, moved_window
 from monitor.monitors import Monitor, ProgressReading, progress_of
-from monitor.points import points_of
+from monitor.points import points_of, tags_of
 from monitor.record import Monitoring
 from monitor.tally import counted
 from monitor.views import Views
@@ -24,6 +24,8 @@ _PATIENCE = 15.0
 """Seconds that the last observation is tried for when the queue does not answer."""
 _MISSING = 60.0
 """Seconds after which a queue that is not there is taken for gone."""
+_LAST_POINTS = 2.0
+"""Most seconds that the end waits for the last points to be stored."""
 _TOO_SOON = 0.5
 """Share of the period within which another process's measurement makes one of ours needless."""
 
@@ -115,7 +117,7 @@ class MonitorLoop:
         if reason and reason != monitoring.reason:
             log.warning("measured_with_trouble", id=id, reason=reason)
         observation = observation.model_copy(update={"progress": progress})
-        self._world.metrics.write(points_of(observation))
+        self._world.metrics.write(points_of(observation, tags_of(info)))
         self._world.observations.put(id, observation)
         learned = {
             "observation": observation,
@@ -157,12 +159,16 @@ class MonitorLoop:
         return monitoring.stop_at is not None and self._world.clock.now() - monitoring.stop_at >= _PATIENCE
 
     def _end(self, id: str, version: int, monitoring: Monitoring, reason: str) -> None:
-        """Nothing changes after this. Everything is forgotten when its time is over; that is set first, to be sure."""
+        """Nothing changes after this. Everything is forgotten when its time is over; that is set first, to be sure.
+
+        The series is complete for whoever reads it from now on, unless its store is away.
+        """
         keep = max(_LEAST_KEEP, monitoring.request.plugin_info.keep)
         if monitoring.observation is not None:
             latest = self._world.observations.put(id, monitoring.observation)
             self._world.observations.update(id, monitoring.observation, latest, ttl=keep)
         self._world.metrics.expire(id, keep)
+        self._world.metrics.flush(_LAST_POINTS)
         ended = monitoring.model_copy(update={"ended": True, "reason": reason, "window": ()})
         self._world.records.update(id, ended, version, ttl=keep)
         log.info("monitoring_ended", id=id, measurements=ended.tally.measurements, reason=reason)

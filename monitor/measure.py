@@ -20,8 +20,6 @@ WINDOW = 30.0
 SPACING = 5.0
 """Seconds between two kept samples: bounds how many a window has."""
 _MOST_STARTS = 50
-_RECENT = 60.0
-"""Seconds for which a pod counts as just crashed."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,10 @@ def measure(
         queue_wait_p50=quantile(recent_wait, 0.5) if recent_wait.buckets else None,
         queue_wait_p95=quantile(recent_wait, 0.95) if recent_wait.buckets else None,
         oldest_wait=stats.oldest_ready_wait,
+        waits=dict(stats.wait.buckets),
         failures=stats.failed + stats.expired,
         attempts=stats.taken,
-        replicas=_replicas(reading, previous, at),
+        replicas=_replicas(reading, previous),
         startup=_startup(reading.view, previous),
         metrics=_mean_metrics(reading.reported),
         cluster_available=reading.view is not None,
@@ -120,7 +119,7 @@ def _service_times(stats: QueueStats) -> ServiceTimes:
     )
 
 
-def _replicas(reading: Reading, previous: Observation | None, at: float) -> Replicas:
+def _replicas(reading: Reading, previous: Observation | None) -> Replicas:
     if reading.view is None:
         known = previous.replicas if previous else Replicas()
         return known if reading.desired is None else known.model_copy(update={"desired": reading.desired})
@@ -133,8 +132,6 @@ def _replicas(reading: Reading, previous: Observation | None, at: float) -> Repl
         observed=sum(pod.running for pod in workers),
         pending=sum(pod.pending for pod in workers),
         leaving=sum(pod.leaving for pod in workers),
-        crashed=sum(pod.crashed and at - (pod.finished_at or at) < _RECENT for pod in workers),
-        lost_at=max((pod.finished_at or pod.created_at for pod in workers if pod.taken_away), default=None),
     )
 
 

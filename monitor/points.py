@@ -10,6 +10,7 @@ from common.domain.metrics import (
     PARALLELISM,
     PROGRESS_ERROR,
     QUEUE,
+    QUEUE_WAIT,
     REPLICAS,
     SERVICE,
     TIME_PROGRESS,
@@ -17,6 +18,7 @@ from common.domain.metrics import (
     Point,
 )
 from common.domain.progress import Observation
+from common.http.contracts import MonitoringInfo
 
 DETAILED: Mapping[str, Measurement] = {
     "job_progress": JOB_PROGRESS,
@@ -27,7 +29,19 @@ DETAILED: Mapping[str, Measurement] = {
 """The detailed report's columns and where they come from."""
 
 
-def points_of(observation: Observation) -> list[Point]:
+def tags_of(info: MonitoringInfo) -> dict[str, str]:
+    """The tags that tell of the submission beside its id."""
+    told = {
+        "name": info.name,
+        "kind": info.kind.value,
+        "law": info.law,
+        "cluster": info.cluster,
+        "namespace": info.namespace,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def points_of(observation: Observation, tags: Mapping[str, str]) -> list[Point]:
     """Every measurement of one moment. What is not known (time without a deadline, times of no items) is left out."""
     replicas, counts, service = observation.replicas, observation.counts, observation.service
     measured: list[tuple[Measurement, dict[str, float]]] = [
@@ -42,7 +56,18 @@ def points_of(observation: Observation) -> list[Point]:
         measured.append((PROGRESS_ERROR, {"value": observation.error}))
     if service.count:
         measured.append((SERVICE, service.model_dump(include=set(SERVICE.fields))))
-    return [Point(measurement.name, observation.submission, observation.at, fields) for measurement, fields in measured]
+    waits = {
+        "p50": observation.queue_wait_p50,
+        "p95": observation.queue_wait_p95,
+        "oldest": observation.oldest_wait,
+    }
+    known = {name: wait for name, wait in waits.items() if wait is not None}
+    if known:
+        measured.append((QUEUE_WAIT, known))
+    return [
+        Point(measurement.name, observation.submission, observation.at, fields, dict(tags))
+        for measurement, fields in measured
+    ]
 
 
 def detailed_report(columns: Mapping[str, Iterable[Point]], created_at: float) -> dict[str, dict[str, float | None]]:

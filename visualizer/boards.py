@@ -14,8 +14,8 @@ from common.http.contracts import VisualizingRequest, VisualizingView
 BOARD_RECORDS = "board"
 """Kind of the visualizer's records."""
 BUILTIN = "builtin"
-ALIASES = {"k8s-grafana": BUILTIN}
-"""Names of the original that another visualizer answers for."""
+GRAFANA = ("grafana", "k8s-grafana")
+"""Ours, and the original's name for it."""
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
 _NEVER_SEEN_FOR = 86400.0
 
@@ -30,14 +30,14 @@ class Board(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
-    asked: str
-    """The visualizer named in the request."""
     visualizer: str
-    """The one that answers for it."""
+    plugin: str = ""
+    """What its progress is measured by."""
     name: str = ""
     kind: Kind = Kind.BATCH
     theme: str = ""
-    url: str
+    datasource: str = ""
+    url: str = ""
     active: bool = True
     published: bool = False
     seen: bool = False
@@ -56,11 +56,11 @@ class Board(BaseModel):
 class Visualizer(Protocol):
     """How submissions are shown; installed under the entry point group ``asperathos.visualizers``.
 
-    ``publish`` and ``withdraw`` are called by the loop, may be called again, and may raise Unavailable: the loop then
-    tells the reason and tries again. Nothing they do may hold up a submission.
+    ``publish`` and ``withdraw`` are called by the loop, are called again and again, and may raise Unavailable (or
+    another of our errors): the loop then tells the reason and tries again. Nothing they do may hold up a submission.
     """
 
-    def url(self, base: str, id: str) -> str:
+    def url(self, base: str, board: Board) -> str:
         """Where people will see it; known before it is published. ``base`` is the visualizer's own address."""
 
     def publish(self, board: Board) -> str:
@@ -73,12 +73,12 @@ class Visualizer(Protocol):
 class BuiltinVisualizer:
     """Our own pages: served for every submission, so there is nothing to make and nothing to remove."""
 
-    def url(self, base: str, id: str) -> str:
-        return f"{base}/submissions/{id}"
+    def url(self, base: str, board: Board) -> str:
+        return f"{base}/submissions/{board.id}"
 
     def publish(self, board: Board) -> str:
-        if board.asked != BUILTIN:
-            return f"{board.asked} is not available in this version: the built-in pages are shown instead"
+        if board.visualizer in GRAFANA:
+            return "no Grafana is configured (ASPERATHOS_GRAFANA_URL): the built-in pages are shown instead"
         return ""
 
     def withdraw(self, board: Board) -> None:
@@ -102,22 +102,17 @@ def checked_visualizer(made: object) -> Visualizer:
     return visualizer
 
 
-def resolved(asked: str) -> str:
-    """The name of the visualizer that answers for ``asked``."""
-    return ALIASES.get(asked, asked)
-
-
-def new_board(id: str, request: VisualizingRequest, url: str, now: float) -> Board:
-    """The board a request asks for."""
+def new_board(id: str, request: VisualizingRequest, now: float) -> Board:
+    """The board a request asks for, without its address."""
     wanted = request.enable_visualizer
     return Board(
         id=id,
-        asked=request.visualizer_plugin,
-        visualizer=resolved(request.visualizer_plugin),
+        visualizer=request.visualizer_plugin,
+        plugin=request.plugin,
         name=request.name,
         kind=request.kind,
         theme=request.theme,
-        url=url,
+        datasource=request.datasource_type,
         active=wanted,
         reason="" if wanted else "not asked for: enable_visualizer is false",
         created_at=now,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Set
 
-from common.adapters.redis_history import RedisMetrics
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Foundation, Roles
 from common.http.client import ServiceClient
@@ -13,9 +12,13 @@ from common.http.server import Service
 from common.plugins import VISUALIZERS, load_plugins
 from common.ports import Clock
 from visualizer.api import Pages, register
-from visualizer.boards import BOARD_RECORDS, BUILTIN, Board, BuiltinVisualizer, Visualizer, checked_visualizer
+from visualizer.boards import BOARD_RECORDS, BUILTIN, GRAFANA, Board, BuiltinVisualizer, Visualizer, checked_visualizer
 from visualizer.clients import RestSources
 from visualizer.feed import Feed
+from visualizer.grafana.client import GrafanaClient, GrafanaSettings
+from visualizer.grafana.dashboards import dashboards
+from visualizer.grafana.provisioning import Source, datasource_of
+from visualizer.grafana.visualizer import GrafanaVisualizer, Wanted
 from visualizer.loop import BoardSteps
 from visualizer.service import SERVICE, BoardService, Freshness, Sources, Watching
 from visualizer.settings import Settings
@@ -28,6 +31,7 @@ def build(settings: Settings, roles: Roles) -> Service:
     records = RedisRecords(foundation.redis, BOARD_RECORDS, Board, active=lambda _: True)
     visualizers: Mapping[str, Visualizer] = {
         BUILTIN: BuiltinVisualizer(),
+        **dict.fromkeys(GRAFANA, _grafana(settings, foundation.clock)),
         **load_plugins(VISUALIZERS, checked_visualizer).found,
     }
     sources = _sources(settings)
@@ -40,7 +44,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             app,
             BoardService(records, foundation.wakeups, visualizers, settings.base_url, foundation.clock),
             Pages(
-                watching=Watching(sources, RedisMetrics(foundation.redis), foundation.clock, freshness),
+                watching=Watching(sources, foundation.metrics, foundation.clock, freshness),
                 streams=Streams(
                     StreamSettings(settings.stream_limit, settings.page_refresh), foundation.clock, stopping
                 ),
@@ -48,10 +52,38 @@ def build(settings: Settings, roles: Roles) -> Service:
             settings.service_token.get_secret_value(),
         )
     if not roles.loop:
-        return Service(app, None)
+        return foundation.service_of(app, None)
     known = _known_ids(sources, foundation.clock, settings.board_check)
     steps = BoardSteps(records, visualizers, known, foundation.clock, settings.board_check)
-    return Service(app, foundation.loop(steps))
+    return foundation.service_of(app, foundation.loop(steps))
+
+
+def _grafana(settings: Settings, clock: Clock) -> Visualizer:
+    """What answers for Grafana: the built-in pages when none is configured."""
+    if not settings.grafana_url:
+        return BuiltinVisualizer()
+    client = GrafanaClient(
+        GrafanaSettings(
+            url=settings.grafana_url,
+            token=settings.grafana_token.get_secret_value(),
+            username=settings.grafana_username,
+            password=settings.grafana_password.get_secret_value(),
+            timeout=settings.grafana_timeout,
+        )
+    )
+    source = Source(
+        url=settings.grafana_influx_url or settings.influx_url,
+        bucket=settings.influx_bucket,
+        token=settings.grafana_influx_token.get_secret_value() or settings.influx_token.get_secret_value(),
+        username=settings.influx_username,
+        password=settings.influx_password.get_secret_value(),
+    )
+    wanted = Wanted(
+        url=settings.grafana_public_url or settings.grafana_url,
+        datasource=datasource_of(source),
+        dashboards=dashboards(settings.base_url),
+    )
+    return GrafanaVisualizer(client, wanted, clock)
 
 
 def _sources(settings: Settings) -> RestSources:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 
-from common.domain.errors import Unavailable
+from common.domain.errors import AsperathosError
 from common.logging import get_logger
 from common.ports import Clock, Records
 from visualizer.boards import Board, Visualizer, forgotten
@@ -34,7 +34,7 @@ class BoardSteps:
         return self._records.active_ids()
 
     def step(self, id: str) -> float:
-        """Publish the board if it is not yet, then see whether its submission still exists."""
+        """Publish the board, time and again while its submission goes on, and see whether that still exists."""
         held = self._records.get(id)
         if held is None:
             return _GONE
@@ -43,20 +43,24 @@ class BoardSteps:
         if visualizer is None:
             self._tell(board, version, f"the visualizer {board.visualizer} is not installed any more")
             return self._check
-        if board.active and not board.published:
-            version = self._publish(board, version, visualizer)
-            return 0.05
+        if board.active and not board.dropped:
+            published = self._publish(board, version, visualizer)
+            if published != board:
+                self._records.update(id, published, version)
+                return 0.05
         return self._look(board, version, visualizer)
 
-    def _publish(self, board: Board, version: int, visualizer: Visualizer) -> int:
+    def _publish(self, board: Board, version: int, visualizer: Visualizer) -> Board:
         try:
             remark = visualizer.publish(board)
-        except Unavailable as error:
-            self._tell(board, version, f"not shown yet: {error.message}")
+        except AsperathosError as error:
+            # What was made once may be there all the same: the address stays good.
+            how = "may be out of date" if board.published else "not shown yet"
+            self._tell(board, version, f"{how}: {error.message}")
             raise
-        log.info("board_published", id=board.id, visualizer=board.visualizer, url=board.url)
-        published = board.model_copy(update={"published": True, "reason": remark})
-        return self._records.update(board.id, published, version)
+        if not board.published:
+            log.info("board_published", id=board.id, visualizer=board.visualizer, url=board.url)
+        return board.model_copy(update={"published": True, "reason": remark})
 
     def _look(self, board: Board, version: int, visualizer: Visualizer) -> float:
         known: Set[str] | None = frozenset() if board.dropped else self._known()

@@ -10,7 +10,7 @@ from common.domain.errors import BadRequest, Conflict, Fault, NotFound, Unavaila
 from common.domain.progress import Decision
 from common.http.contracts import MonitoringView, ScalingView, VisualizingRequest, VisualizingView
 from common.ports import Clock, MetricStore, Records, Wakeups
-from visualizer.boards import Board, Visualizer, checked_id, new_board, resolved
+from visualizer.boards import Board, Visualizer, checked_id, new_board
 from visualizer.documents import ListDocument, Problem, SeriesDocument, SubmissionDocument
 from visualizer.feed import Feed, Reading
 from visualizer.reading import Row, details_of, row_of, rows_of, with_decision, with_observation
@@ -66,13 +66,12 @@ class BoardService:
     def show(self, id: str, request: VisualizingRequest) -> VisualizingView:
         """Record that the submission is to be shown; again changes nothing. Raises BadRequest."""
         id = checked_id(id)
-        visualizer = self._visualizers.get(resolved(request.visualizer_plugin))
+        visualizer = self._visualizers.get(request.visualizer_plugin)
         if visualizer is None:
             installed = ", ".join(sorted(self._visualizers))
             problem = f"{request.visualizer_plugin!r} is not installed; installed are {installed}"
             raise BadRequest(f"unknown visualizer: {problem}", [Fault("visualizer_plugin", problem)])
-        board = new_board(id, request, visualizer.url(self._base_url, id), self._clock.now())
-        view = self._store(board)
+        view = self._store(new_board(id, request, self._clock.now()), visualizer)
         self._wakeups.notify(SERVICE, id)
         return view
 
@@ -111,29 +110,29 @@ class BoardService:
                 continue
         raise Conflict(f"the board of {id} changes too fast; try again")
 
-    def _store(self, board: Board) -> VisualizingView:
+    def _store(self, asked: Board, visualizer: Visualizer) -> VisualizingView:
         for _ in range(_ATTEMPTS):
-            held = self._records.get(board.id)
+            held = self._records.get(asked.id)
+            known = {} if held is None else {"created_at": held.value.created_at, "seen": held.value.seen}
+            board = asked.model_copy(update=known)
+            board = board.model_copy(update={"url": visualizer.url(self._base_url, board)})
             try:
                 if held is None:
                     self._records.create(board.id, board)
                     return board.view
-                kept = _unchanged(held.value, board)
-                if kept is not None:
-                    return kept.view
-                again = board.model_copy(update={"created_at": held.value.created_at, "seen": held.value.seen})
-                self._records.update(board.id, again, held.version)
-                return again.view
+                if _same(held.value, board):
+                    return held.value.view
+                self._records.update(board.id, board, held.version)
+                return board.view
             except Conflict:
                 continue
-        raise Conflict(f"the board of {board.id} changes too fast; try again")
+        raise Conflict(f"the board of {asked.id} changes too fast; try again")
 
 
-def _unchanged(held: Board, asked: Board) -> Board | None:
-    """The held board when the request asks for nothing new."""
-    own = ("created_at", "published", "seen", "reason")
-    same = held.model_dump(exclude=set(own)) == asked.model_dump(exclude=set(own))
-    return held if same else None
+def _same(held: Board, asked: Board) -> bool:
+    """Whether the request asks for nothing new."""
+    own = {"published", "seen", "reason"}
+    return held.model_dump(exclude=own) == asked.model_dump(exclude=own)
 
 
 @dataclass(frozen=True)

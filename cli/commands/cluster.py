@@ -81,13 +81,17 @@ def remove(client: ManagerClient, output: Output, name: str) -> None:
 
 
 @cluster.command()
+@click.option("--no-probe", is_flag=True, help="Make no pod: do not look whether pods reach Redis and the manager.")
 @manager_command
-def check(client: ManagerClient, output: Output) -> None:
-    """Say what the cluster lacks: reachable, recent enough, namespace, nodes, the services' permissions.
+def check(client: ManagerClient, output: Output, no_probe: bool) -> None:
+    """Say what the cluster lacks: reachable, recent enough, namespace, nodes, the services' permissions, and whether
+    pods reach Redis and the manager (a pod is made to look, and removed).
 
     Exit code 0 when nothing is missing, 1 otherwise.
     """
-    answer = client.cluster_check()
+    if not no_probe:
+        output.note("looking, also from a pod; that takes as long as a pod takes to start ...")
+    answer = client.cluster_check(probe=not no_probe)
     if output.as_json:
         output.document(answer)
     else:

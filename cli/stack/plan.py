@@ -40,6 +40,7 @@ class Layout:
     redis_server: str
     redis_password: str
     service_token: str
+    cluster_key: str
     log_level: str = "info"
     capacity: int | None = None
     """Most replicas of all submissions together, None for what the local cluster offers."""
@@ -101,6 +102,7 @@ def _service(layout: Layout, name: str) -> Part:
     environment = {
         "ASPERATHOS_REDIS_URL": layout.redis_url,
         "ASPERATHOS_SERVICE_TOKEN": layout.service_token,
+        "ASPERATHOS_CLUSTER_KEY": layout.cluster_key,
         "ASPERATHOS_KUBECONFIG": str(layout.kubeconfig),
         "ASPERATHOS_LOG_LEVEL": layout.log_level,
         "ASPERATHOS_LOG_JSON": "true",

@@ -55,6 +55,7 @@ def running_stack(options: StackOptions, say: Callable[[str], None]) -> Iterator
         redis_server=find_redis_server(),
         redis_password=secrets.token_hex(16),
         service_token=secrets.token_hex(16),
+        cluster_key=home.cluster_key,
         log_level=options.log_level,
         capacity=options.capacity,
     )

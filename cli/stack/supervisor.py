@@ -24,6 +24,8 @@ _PR_SET_PDEATHSIG = 1
 _RESTARTS = 5
 _RESTART_WINDOW = 60.0
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "TZ", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+_OUTSIDE = ("ASPERATHOS_METRICS", "ASPERATHOS_INFLUX_", "ASPERATHOS_GRAFANA_")
+"""Settings of what the stack does not bring itself: taken from whoever starts it."""
 
 
 class StartFailed(Exception):
@@ -101,7 +103,9 @@ class Supervisor:
         running.process = self._spawn(running.part)
 
     def _spawn(self, part: Part) -> subprocess.Popen[bytes]:
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        environment = {
+            name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_OUTSIDE)
+        }
         with (self._logs / f"{part.name}.log").open("ab") as log:
             return subprocess.Popen(
                 part.argv,

@@ -17,7 +17,6 @@ from common.adapters.kubernetes_logs import log_lines, rfc3339
 from common.adapters.kubernetes_views import (
     event_view,
     is_ending,
-    is_suspended,
     job_view,
     left_over,
     node_view,
@@ -40,11 +39,12 @@ _LOG_BYTES = 4 << 20
 _MOST_SILENCE = 5.0
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_TEMPLATE_LABEL = "pod-template-hash"
+"""What a Deployment's pods have and no others."""
+_NO_ADDRESS = "None"
+"""As Kubernetes writes it."""
 _ABSENCE_AGE = 0.5
 """Seconds; that a submission has no Job is told only when a list not older than this says so."""
-_SUSPEND_SECONDS = 3.0
-"""How long the Job controller may take to notice that a Job is suspended."""
-_SUSPEND_POLL = 0.1
 _PODS_AT_WORK = "status.phase!=Succeeded,status.phase!=Failed"
 _PAGE = 500
 
@@ -97,10 +97,14 @@ class KubernetesCluster:
         self._mirrors(manifest["metadata"]["namespace"]).jobs.wrote(made)
         return made is not None
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        made = self._create("/api/v1", "pods", manifest)
-        self._mirrors(manifest["metadata"]["namespace"]).pods.wrote(made)
-        return made is not None
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        return str(self._have("/apis/apps/v1", "deployments", manifest)["metadata"]["uid"])
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        service = self._have("/api/v1", "services", manifest)
+        address = str(service["spec"].get("clusterIP") or _NO_ADDRESS)
+        metadata = service["metadata"]
+        return f"{metadata['name']}.{metadata['namespace']}.svc" if address == _NO_ADDRESS else address
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         return self._create("/api/v1", "secrets", manifest) is not None
@@ -109,6 +113,12 @@ class KubernetesCluster:
         return self._create("/api/v1", "configmaps", manifest) is not None
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
+        return self._adopt(_secrets(namespace), namespace, name, job)
+
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        return self._adopt(_config_maps(namespace), namespace, name, job)
+
+    def _adopt(self, path: str, namespace: str, name: str, job: str) -> bool:
         try:
             owner = self._api.call("GET", f"{_jobs(namespace)}/{quote(job)}").json()
             reference = {
@@ -119,7 +129,7 @@ class KubernetesCluster:
             }
             # A merge patch replaces the list: the Job of an earlier generation owns it no longer.
             patch = {"metadata": {"ownerReferences": [reference]}}
-            self._api.call("PATCH", f"{_secrets(namespace)}/{quote(name)}", body=patch, content_type=MERGE_PATCH)
+            self._api.call("PATCH", f"{path}/{quote(name)}", body=patch, content_type=MERGE_PATCH)
         except ClusterError as error:
             if error.reason == "NotFound":
                 return False
@@ -152,42 +162,16 @@ class KubernetesCluster:
             return job_view(patched)
         raise refusal or ClusterError(f"Job {name} changes too often to be scaled", "Conflict")
 
-    def restart_job(self, namespace: str, name: str) -> JobView | None:
-        path = f"{_jobs(namespace)}/{quote(name)}"
-        try:
-            job = self._api.call("GET", path).json()
-            status = job.get("status") or {}
-            if is_ending(job) or job["metadata"].get("deletionTimestamp"):
-                return None
-            if job["spec"].get("suspend") or status.get("active") or status.get("terminating"):
-                return job_view(job)
-            size = job["spec"].get("parallelism")
-            patch = _suspend_patch(job)
-            self._api.call("PATCH", path, body=patch, content_type=MERGE_PATCH)
-            self._await_suspension(path)
-        except ClusterError as error:
-            if error.reason == "NotFound":
-                return None
-            if error.reason == "Conflict":
-                # It changes at this moment, so something happens without us.
-                return job_view(job)
-            raise
-        return self.scale_job(namespace, name, size)
-
-    def _await_suspension(self, path: str) -> None:
-        """Until the Job controller has noticed; else the resumption would undo what it has not seen."""
-        end = self._clock.monotonic() + _SUSPEND_SECONDS
-        while not is_suspended(self._api.call("GET", path).json()):
-            if self._clock.monotonic() >= end:
-                return
-            self._clock.sleep(_SUSPEND_POLL)
-
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         selector = f"{SUBMISSION_LABEL}={submission}"
         deleted = 0
-        for path in (_jobs(namespace), _pods(namespace), _secrets(namespace), _config_maps(namespace)):
-            # A Job's own grace period means nothing: its pods get theirs when they are deleted below.
-            deleted += self._delete_matching(path, selector, grace if path == _pods(namespace) else None)
+        for path in (_jobs(namespace), _deployments(namespace)):
+            # Their own grace period means nothing: a Job's pods get theirs when they are deleted below.
+            deleted += self._delete_matching(path, selector, None)
+        # A Deployment's pods go with it; deleted one by one, they would only be replaced.
+        deleted += self._delete_matching(_pods(namespace), f"{selector},!{_TEMPLATE_LABEL}", grace)
+        for path in (_services(namespace), _secrets(namespace), _config_maps(namespace)):
+            deleted += self._delete_matching(path, selector, None)
         self._deleted(namespace)
         return deleted
 
@@ -310,6 +294,14 @@ class KubernetesCluster:
                 return None
             raise
 
+    def _have(self, group: str, plural: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The object, made or as it is there."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        made = self._create(group, plural, manifest)
+        if made is not None:
+            return made
+        return self._api.call("GET", f"{group}/namespaces/{quote(namespace)}/{plural}/{quote(name)}").json()
+
     def _delete_matching(self, path: str, selector: str, grace: float | None) -> int:
         query = [("labelSelector", selector)]
         answer = self._api.call("DELETE", path, query, body=_delete_options(grace)).json()
@@ -377,6 +369,14 @@ def _pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{quote(namespace)}/pods"
 
 
+def _deployments(namespace: str) -> str:
+    return f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments"
+
+
+def _services(namespace: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/services"
+
+
 def _config_maps(namespace: str) -> str:
     return f"/api/v1/namespaces/{quote(namespace)}/configmaps"
 
@@ -420,12 +420,3 @@ def _scale_patch(job: Mapping[str, Any], replicas: int) -> dict[str, Any] | None
     if done:
         return None
     return {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "spec": change}
-
-
-def _suspend_patch(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that suspends a Job whose indexes all wait, and cuts them off but for the first: not every version of
-    Kubernetes forgets the back-off of a suspended Job's indexes, but each forgets those that are cut off."""
-    spec: dict[str, Any] = {"suspend": True}
-    if not (job.get("status") or {}).get("completedIndexes"):
-        spec |= {"completions": 1, "parallelism": 1}
-    return {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "spec": spec}

@@ -22,6 +22,7 @@ from common.domain.units import parse_quantity
 
 Obj = Mapping[str, Any]
 
+TRACKING_FINALIZER = "batch.kubernetes.io/job-tracking"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 _DISRUPTIONS = frozenset({"Evicted", "Preempting", "Preempted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated"})
 _GPUS = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe")
@@ -74,11 +75,6 @@ def is_ending(job: Obj) -> bool:
     return any(_true_condition(status, kind) for kind in ("Complete", "Failed", "FailureTarget", "SuccessCriteriaMet"))
 
 
-def is_suspended(job: Obj) -> bool:
-    """Whether the Job controller has noticed that the Job is suspended."""
-    return _true_condition(job.get("status") or {}, "Suspended") is not None
-
-
 def pod_view(pod: Obj) -> PodView:
     """A pod; of several containers the first one speaks for it."""
     metadata, status = pod["metadata"], pod.get("status") or {}
@@ -106,6 +102,7 @@ def pod_view(pod: Obj) -> PodView:
         node=str((pod.get("spec") or {}).get("nodeName") or ""),
         deleting=bool(metadata.get("deletionTimestamp")),
         disrupted=_true_condition(status, "DisruptionTarget") is not None or status.get("reason") in _DISRUPTIONS,
+        tracked=TRACKING_FINALIZER in (metadata.get("finalizers") or ()),
     )
 
 

@@ -127,6 +127,14 @@ class RedisMetrics:
         with translated():
             self._client.pexpire(redis_keys.metrics(submission), max(1, int(ttl * 1000)))
 
+    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - the client has a timeout of its own
+        self.write([])
+        with self._lock:
+            return not self._waiting
+
+    def close(self, timeout: float) -> None:
+        self.flush(timeout)
+
     def _write(self, points: Sequence[Point]) -> None:
         moments: dict[tuple[str, float], dict[str, dict[str, float]]] = {}
         for point in points:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from urllib.parse import quote
 
 import redis
 from asperathos_worker.queue.api import ServiceQueue
@@ -10,7 +11,7 @@ from asperathos_worker.queue.redis_queue import RedisQueue
 
 from common.adapters.list_queue import ListQueue
 from common.adapters.redis_client import connect
-from common.domain.queues import QueueAddress
+from common.domain.queues import QUEUE_ADMIN, QueueAddress
 
 
 class RedisQueues:
@@ -28,8 +29,9 @@ class RedisQueues:
         return ListQueue(self._connection(address), address.submission)
 
     def _connection(self, address: QueueAddress) -> redis.Redis:
-        secret = f":{address.password}@" if address.password else ""
-        url = f"redis://{secret}{address.host}:{address.port}/0"
+        secret = f"{QUEUE_ADMIN}:{quote(address.password, safe='')}@" if address.password else ""
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        url = f"redis://{secret}{host}:{address.port}/0"
         with self._lock:
             if url not in self._dedicated:
                 self._dedicated[url] = connect(url, self._timeout)

@@ -39,10 +39,12 @@ _NAMESPACE = _all("get", "namespaces")
 _FULL = "create get list watch delete deletecollection"
 NEEDS: Mapping[str, frozenset[Access]] = {
     "manager": _all(_FULL, "jobs", "batch")
-    | _all(_FULL, "pods")
+    | _all("get list watch delete deletecollection", "pods")
     | _all("get", "pods", subresource="log")
+    | _all("create get deletecollection", "deployments", "apps")
+    | _all("create get deletecollection", "services")
     | _all(f"{_FULL} patch", "secrets")
-    | _all(_FULL, "configmaps")
+    | _all(f"{_FULL} patch", "configmaps")
     | _all("get list watch", "events")
     | _NAMESPACE
     | {Access("list", "nodes", namespaced=False)},

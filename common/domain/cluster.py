@@ -60,6 +60,9 @@ class PodView:
     deleting: bool = False
     disrupted: bool = False
     """Ended by the cluster (eviction, preemption, scale-down, node loss), not by itself."""
+    tracked: bool = False
+    """Whether its Job still reckons with it. A Job lets go of the pods that it removes itself, and of failed ones when
+    their index runs again."""
 
     @property
     def running(self) -> bool:
@@ -90,6 +93,11 @@ class PodView:
     def taken_away(self) -> bool:
         """Whether it failed because somebody or the cluster ended it."""
         return self.phase == "Failed" and not self.crashed
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was taken away from its Job, or is on its way, and nothing has taken its index's place yet."""
+        return self.tracked and (self.leaving or self.taken_away)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Point:
-    """One sample: fields of one measurement of one submission at a moment (Unix seconds)."""
+    """One sample: fields of one measurement of one submission at a moment (Unix seconds).
+
+    ``tags`` are those of TAGS beside ``submission`` and ``job``; stores may leave them out, and reading tells none.
+    """
 
     measurement: str
     submission: str
@@ -49,6 +53,36 @@ FLOW = Measurement(
 SERVICE = Measurement(
     "service_time", {"mean": "s", "p50": "s", "p95": "s", "longest": "s"}, "How long items take, from lease to result."
 )
+QUEUE_WAIT = Measurement(
+    "queue_wait",
+    {"p50": "s", "p95": "s", "oldest": "s"},
+    "How long items waited before they were taken, lately; the age of the oldest that still waits.",
+)
+COST_ERROR = Measurement(
+    "application_cost_error", {"value": "money/h"}, "Current minus desired cost: above 0 too dear."
+)
+DESIRED_COST = Measurement("desired_cost", {"value": "money/h"}, "What the submission may cost.")
+CURRENT_SPENT = Measurement("current_spent", {"value": "money/h"}, "What it costs now.")
 
-MEASUREMENTS = (PROGRESS_ERROR, JOB_PROGRESS, TIME_PROGRESS, PARALLELISM, QUEUE, REPLICAS, FLOW, SERVICE)
-"""All of them, the original's four first."""
+MEASUREMENTS = (PROGRESS_ERROR, JOB_PROGRESS, TIME_PROGRESS, PARALLELISM, QUEUE, REPLICAS, FLOW, SERVICE, QUEUE_WAIT)
+"""Those of every submission, the original's four first."""
+COSTS = (COST_ERROR, DESIRED_COST, CURRENT_SPENT)
+"""Those of submissions with a price, with the original's names."""
+
+EVENT = "event"
+"""Measurement of what happened, as text: for the annotations of dashboards, where the store keeps texts."""
+EVENT_TEXT = "text"
+EVENT_KIND = "kind"
+"""Its field, and the tag that tells events.Event.kind, or ``warning``."""
+
+TAGS: Mapping[str, str] = {
+    "submission": "Id of the submission.",
+    "job": "The same, under the original's name.",
+    "name": "Its name, when it has one.",
+    "kind": "batch or stream.",
+    "law": "The control law.",
+    "cluster": "Name of its cluster, when it names one.",
+    "namespace": "Where its pods run.",
+}
+"""Tags of every measurement: each is one value for one submission (the law may be changed), so there are about as many
+series as submissions times measurements. Nothing that grows otherwise (pods, items, errors) is ever a tag."""

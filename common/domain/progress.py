@@ -34,9 +34,7 @@ class Counts(BaseModel):
 
 class Replicas(BaseModel):
     """Replicas by reality. ``desired``: the last decision; ``requested``: the Job's parallelism;
-    ``observed``: running pods; ``pending``: pods that exist but do not run yet; ``leaving``: pods on their way out;
-    ``crashed``: pods that ended with a failure of their own within the last minute; ``lost_at``: when the last of the
-    pods that were taken away ended (Unix seconds of its node), as far as they are still shown."""
+    ``observed``: running pods; ``pending``: pods that exist but do not run yet; ``leaving``: pods on their way out."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,8 +43,6 @@ class Replicas(BaseModel):
     observed: int = 0
     pending: int = 0
     leaving: int = 0
-    crashed: int = 0
-    lost_at: float | None = None
 
 
 class ServiceTimes(BaseModel):
@@ -93,6 +89,8 @@ class Observation(BaseModel):
     queue_wait_p50: float | None = None
     queue_wait_p95: float | None = None
     oldest_wait: float | None = None
+    waits: dict[int, int] = Field(default_factory=dict)
+    """How long items waited for a worker so far: a histogram as that of the service times."""
     failures: int = 0
     """Attempts that failed or whose lease expired, so far."""
     attempts: int = 0

@@ -171,7 +171,7 @@ class Dashboard(Strict):
     """Which dashboard the visualizer makes."""
 
     enabled: Flag = Field(default=True, description="Whether one is made at all.")
-    plugin: Text = Field(default="builtin", description="Name of a visualizer.")
+    plugin: Text = Field(default="builtin", description="Name of a visualizer: builtin, grafana, or an installed one.")
     datasource: Text | None = Field(default=None, description="Where the dashboard reads its series.")
     theme: Literal["light", "dark"] | None = Field(default=None, description="light or dark; the reader's when absent.")
 
@@ -440,8 +440,10 @@ class Submission(BaseModel):
     """When the end began (queue over, or a stop being carried out): bounds the wait for workers."""
     redis_host: str = ""
     redis_port: int = 0
+    queue_at: float | None = None
+    """When its dedicated queue was made: bounds the wait for it."""
     queue_password: str = Field(default="", repr=False)
-    """Of the workers' own user of the shared Redis; empty when they have none."""
+    """Of the workers' own user of the shared Redis (empty when they have none), or of our user of a dedicated one."""
     visualizer_url: str = ""
     summary: Summary | None = None
     request: str = ""
@@ -459,5 +461,16 @@ class Submission(BaseModel):
     def queue(self) -> QueueAddress:
         """Where its items are: with a dedicated queue, in its own Redis until the archive of that is made."""
         if self.spec.queue == "dedicated" and not self.archived:
-            return QueueAddress(submission=self.id, kind="dedicated", host=self.redis_host, port=self.redis_port)
+            return self.dedicated_queue
         return QueueAddress(submission=self.id)
+
+    @property
+    def dedicated_queue(self) -> QueueAddress:
+        """Its own Redis."""
+        return QueueAddress(
+            submission=self.id,
+            kind="dedicated",
+            host=self.redis_host,
+            port=self.redis_port,
+            password=self.queue_password,
+        )

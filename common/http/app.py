@@ -61,6 +61,18 @@ class Telemetry:
         self.lag = Gauge(
             "asperathos_loop_lag_seconds", "How late the last due step began.", ["service"], registry=self.registry
         )
+        self.points = Counter(
+            "asperathos_metric_points",
+            "Points written to InfluxDB, and points lost: dropped in an outage, or refused.",
+            ["service", "outcome"],
+            registry=self.registry,
+        )
+        self.points_waiting = Gauge(
+            "asperathos_metric_points_waiting",
+            "Points not written to InfluxDB yet.",
+            ["service"],
+            registry=self.registry,
+        )
         build = Gauge("asperathos_build_info", "Version.", ["service", "version"], registry=self.registry)
         build.labels(service, version).set(1)
 

@@ -11,9 +11,18 @@ from common.domain.access import ClusterReport
 CLUSTER_CHECK = "/cluster/check"
 
 
-def register_cluster_check(app: Flask, check: Callable[[], ClusterReport]) -> None:
-    """Add ``GET /cluster/check``: 200 with a ClusterReport, whatever it says."""
+def register_cluster_check(
+    app: Flask, check: Callable[[], ClusterReport], probed: Callable[[], ClusterReport] | None = None
+) -> None:
+    """Add ``GET /cluster/check``: 200 with a ClusterReport, whatever it says; and ``POST``, which may make objects in
+    the cluster to find out more."""
 
     @app.get(CLUSTER_CHECK)
     def cluster_check() -> Response:
         return jsonify(check().model_dump())
+
+    if probed is not None:
+
+        @app.post(CLUSTER_CHECK)
+        def cluster_check_with_probe() -> Response:
+            return jsonify(probed().model_dump())

@@ -33,6 +33,10 @@ class MonitoringInfo(Contract):
     created_at: float = Field(ge=0)
     deadline: float | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, gt=0)
+    name: str = ""
+    kind: Kind = Kind.BATCH
+    law: str = ""
+    """These three are told with the time series, for whoever looks for a submission there."""
     settings: dict[str, Any] = Field(default_factory=dict)
     revision: int = 0
     """Of the submission's specification: what belongs to an earlier one than is known is out of date."""

@@ -17,13 +17,18 @@ from common.clock import SystemClock
 from common.loop import Loop
 from common.ports import Clock
 
+_CLOSING = 2.0
+"""Most seconds for what is to be done after the loop has stopped."""
+
 
 @dataclass(frozen=True)
 class Service:
-    """What bootstrap builds: the app, and the loop unless this process only answers requests."""
+    """What bootstrap builds: the app, the loop unless this process only answers requests, and what is to be done at the
+    end, in so many seconds at most."""
 
     app: Flask
     loop: Loop | None
+    close: Callable[[float], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,16 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self._service.loop.begin_stop()
 
     def _stop_loop(self, _server: Any, _worker: Any) -> None:
-        if self._service is not None and self._service.loop is not None:
-            left = self._settings.grace if self._stop_by is None else self._stop_by - self._clock.monotonic()
-            self._service.loop.stop(max(0.0, left))
+        if self._service is None:
+            return
+        if self._service.loop is not None:
+            self._service.loop.stop(self._time_left())
+        if self._service.close is not None:
+            self._service.close(min(_CLOSING, self._time_left()))
+
+    def _time_left(self) -> float:
+        end = self._stop_by
+        return self._settings.grace if end is None else max(0.0, end - self._clock.monotonic())
 
 
 def _share_memory(_server: Any, _worker: Any) -> None:

@@ -165,6 +165,7 @@ def _clean_observation(seen: Observation) -> Observation:
             "queue_wait_p50": _known(seen.queue_wait_p50),
             "queue_wait_p95": _known(seen.queue_wait_p95),
             "oldest_wait": _known(seen.oldest_wait),
+            "waits": _clean_buckets(seen.waits),
             "failures": int(_size(seen.failures)),
             "attempts": int(_size(seen.attempts)),
             "replicas": Replicas(**{name: int(_size(count)) for name, count in seen.replicas.model_dump().items()}),
@@ -185,13 +186,15 @@ def _clean_service(service: ServiceTimes) -> ServiceTimes:
     return ServiceTimes(
         count=int(_size(service.count)),
         running=tuple(sorted((_size(age) for age in service.running), reverse=True)),
-        buckets={
-            min(max(int(bucket), 0), _LAST_BUCKET): int(_size(number))
-            for bucket, number in service.buckets.items()
-            if number > 0
-        },
+        buckets=_clean_buckets(service.buckets),
         **{name: _size(getattr(service, name)) for name in ("mean", "deviation", "p50", "p95", "longest")},
     )
+
+
+def _clean_buckets(buckets: Mapping[int, int]) -> dict[int, int]:
+    return {
+        min(max(int(bucket), 0), _LAST_BUCKET): int(_size(number)) for bucket, number in buckets.items() if number > 0
+    }
 
 
 def _clean_history(history: History) -> History | None:

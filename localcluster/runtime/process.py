@@ -6,9 +6,11 @@ This side starts the agent, sends it commands, turns its events into runtime eve
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcluster.clock import Clock
@@ -18,12 +20,18 @@ from localcluster.runtime.port import (
     ContainerStart,
     EventSink,
     Exited,
+    Files,
+    HostPath,
     LogsDropped,
+    NotStarted,
+    PodSetup,
     RuntimeEvent,
     RuntimeLost,
+    Said,
     Started,
     StartFailed,
 )
+from localcluster.runtime.process_launch import Launch, PodDirs, build_launch, volume_paths
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from localcluster.runtime.agent import main; main()"
@@ -35,9 +43,16 @@ _MAX_RESTART_DELAY = 5.0
 class ProcessRuntime:
     """Implements ``Runtime`` with the node agent."""
 
-    def __init__(self, state_id: str, sink: EventSink, clock: Clock, log: Log) -> None:
-        """Start the agent, which first kills what an earlier run with this ``state_id`` left; raises ConfigError."""
+    def __init__(
+        self, state_id: str, pods_dir: Path, base_env: Mapping[str, str], sink: EventSink, clock: Clock, log: Log
+    ) -> None:
+        """Start the agent, which first kills what an earlier run with this ``state_id`` left; raises ConfigError.
+
+        Pods' directories are made in ``pods_dir``; every process has ``base_env`` below its own environment.
+        """
         self._state_id = state_id
+        self._pods_dir = pods_dir
+        self._base_env = dict(base_env)
         self._sink = sink
         self._clock = clock
         self._log = log
@@ -49,11 +64,13 @@ class ProcessRuntime:
         self._reader.start()
         if not self._hello.wait(_HELLO_SECONDS):
             raise ConfigError("the node agent did not start")
+        # No process runs yet: whatever is there is an earlier run's.
+        shutil.rmtree(pods_dir, ignore_errors=True)
 
     @property
-    def pulls_images(self) -> bool:
-        """Never: commands are found on this machine."""
-        return False
+    def version(self) -> str:
+        """As nodes show it."""
+        return "process://1"
 
     @property
     def agent_pid(self) -> int:
@@ -61,14 +78,27 @@ class ProcessRuntime:
         return self._agent.pid
 
     def start(self, request: ContainerStart) -> None:
-        """Start a container's process."""
+        """Start a container's process, in the pod's directory with its volumes as directories."""
+        dirs = PodDirs(self._pods_dir / request.pod.uid)
+        launch = build_launch(request, dirs, self._base_env)
+        if launch is None:
+            message = "no command specified: the process runtime does not know the image's own command"
+            self._sink(NotStarted(request.id, "CreateContainerError", message))
+            return
+        try:
+            _prepare(request.pod, dirs, launch)
+        except OSError as error:
+            message = f"the pod's directory cannot be prepared: {error.strerror or error}"
+            self._sink(NotStarted(request.id, "CreateContainerError", message))
+            return
+        self._say_what_is_different(request, launch)
         self._send(
             {
                 "op": "start",
                 "id": request.id,
-                "argv": list(request.argv),
-                "env": dict(request.env),
-                "cwd": str(request.working_dir),
+                "argv": list(launch.argv),
+                "env": dict(launch.env),
+                "cwd": str(launch.working_dir),
                 "log": str(request.log_path),
                 "log_limit": request.log_limit,
             }
@@ -77,6 +107,10 @@ class ProcessRuntime:
     def stop(self, container_id: str, grace_seconds: float) -> None:
         """TERM, then KILL of the whole process group after the grace period."""
         self._send({"op": "stop", "id": container_id, "grace": grace_seconds})
+
+    def forget(self, pod_uid: str) -> None:
+        """Remove the pod's directory."""
+        shutil.rmtree(self._pods_dir / pod_uid, ignore_errors=True)
 
     def close(self, grace_seconds: float) -> None:
         """Stop all containers, then the agent; its death ends whatever is left."""
@@ -89,6 +123,16 @@ class ProcessRuntime:
             self._agent.kill()
             self._agent.wait()
         self._reader.join(_CLOSE_SECONDS)
+
+    def _say_what_is_different(self, request: ContainerStart, launch: Launch) -> None:
+        if not request.id.endswith("/0"):
+            return
+        message = f'Image "{request.image}" is not pulled: the container\'s command runs as a process of this machine'
+        self._sink(Said(request.id, "Normal", "ImageNotPulled", message))
+        if launch.links:
+            paths = ", ".join(sorted(mount.path for mount in request.mounts))
+            message = f"Not really mounted: {paths}; see ASPERATHOS_VOLUME_* and the links in the working directory"
+            self._sink(Said(request.id, "Warning", "VolumesNotMounted", message))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # Unbuffered pipes; no environment of the server reaches the agent, and hence no container.
@@ -159,13 +203,39 @@ class ProcessRuntime:
             self._sink(event)
 
 
+def _prepare(pod: PodSetup, dirs: PodDirs, launch: Launch) -> None:
+    if not dirs.work.exists():
+        dirs.temporary.mkdir(parents=True, exist_ok=True)
+        dirs.root.chmod(0o700)
+        for name, path in volume_paths(pod, dirs).items():
+            volume = pod.volumes[name]
+            if not isinstance(volume, HostPath):
+                path.mkdir(parents=True, exist_ok=True)
+            if isinstance(volume, Files):
+                _write(path, volume)
+        # Last: its being there says that all of it is.
+        dirs.work.mkdir()
+    for link, target in launch.links.items():
+        if not link.exists() and not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+
+def _write(directory: Path, files: Files) -> None:
+    for name, data in files.contents.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(files.modes.get(name, 0o644))
+
+
 def _as_event(message: dict[str, object]) -> RuntimeEvent | None:
     kind, container_id = str(message["event"]), str(message["id"])
     if kind == "logs_dropped":
         return LogsDropped(container_id, int(str(message["bytes"])), str(message["error"]))
     at = float(str(message["at"]))
     if kind == "started":
-        return Started(container_id, int(str(message["pid"])), at)
+        return Started(container_id, at, f"process://{container_id}")
     if kind == "start_failed":
         said = f"failed to start the container's process: {message['message']}"
         return StartFailed(container_id, 128, "StartError", said, at)

@@ -31,6 +31,7 @@ from manager.manifests import ManifestSettings
 from manager.runner_archive import RunnerArchive
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster, FakePod
+from tests.support.docker_engine import BASE, EngineProcess
 from tests.support.local_cluster import LocalClusterProcess
 
 WAITS = "trap 'exit 143' TERM; while true; do sleep 0.05; done"
@@ -47,6 +48,7 @@ class Backend:
     within = 20.0
     backoff = 0.3
     """The first back-off of an index, in seconds."""
+    pulls_images = False
 
     def __init__(self, cluster: Cluster, namespace: str = "default") -> None:
         self.cluster = cluster
@@ -151,6 +153,31 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterP
 
 
 @pytest.fixture(scope="module")
+def docker_backend(docker_engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The embedded cluster whose pods are containers."""
+    docker_engine.docker("tag", BASE, "busybox:1.36")
+    flags = (
+        "--backoff-base",
+        "0.3",
+        "--shutdown-grace",
+        "1",
+        "--runtime",
+        "docker",
+        "--docker-host",
+        docker_engine.host,
+    )
+    process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster") / "state", flags)
+    process.start()
+    backend = Served(str(process.kubeconfig))
+    backend.pulls_images = True
+    yield backend
+    backend.close()
+    assert process.stop() == 0
+    assert docker_engine.docker("ps", "-a", "-q").stdout == ""
+    assert docker_engine.docker("volume", "ls", "-q").stdout == ""
+
+
+@pytest.fixture(scope="module")
 def embedded_backend(embedded: LocalClusterProcess) -> Iterator[Served]:
     backend = Served(str(embedded.kubeconfig))
     yield backend
@@ -163,17 +190,19 @@ def named_backend() -> Iterator[Served]:
     if not kubeconfig:
         pytest.skip("TEST_KUBECONFIG names no cluster")
     backend = Served(kubeconfig)
-    backend.within, backend.backoff = 180.0, 10.0
+    backend.within, backend.backoff, backend.pulls_images = 180.0, 10.0, True
     yield backend
     backend.close()
 
 
-@pytest.fixture(params=["fake", "localcluster", "kubernetes"])
+SERVERS = {"localcluster": "embedded_backend", "localcluster-docker": "docker_backend", "kubernetes": "named_backend"}
+
+
+@pytest.fixture(params=["fake", *SERVERS])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "fake":
         return Played()
-    name = "embedded_backend" if request.param == "localcluster" else "named_backend"
-    served: Served = request.getfixturevalue(name)
+    served: Served = request.getfixturevalue(SERVERS[request.param])
     return served
 
 
@@ -211,6 +240,9 @@ class Case:
 
     def indexes(self) -> list[int]:
         return [pod.index for pod in self.running()]
+
+    def lost(self) -> set[str]:
+        return {pod.name for pod in self.view().workers() if pod.lost}
 
     def until(self, check: Callable[[], object]) -> None:
         end = time.monotonic() + self.backend.within
@@ -341,23 +373,39 @@ def test_an_evicted_pod_is_replaced_and_has_not_failed(case: Case) -> None:
     assert (case.job().failed, case.job().ended) == (0, "")
 
 
-def test_a_restart_brings_back_at_once_what_waits(case: Case) -> None:
+def test_a_pod_that_was_taken_away_is_seen_until_its_index_runs_again(case: Case) -> None:
+    case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    taken = case.running()[0]
+    assert all(pod.tracked and not pod.lost for pod in case.running())
+    case.backend.delete_pod(taken)
+    case.until(lambda: case.lost() == {taken.name})
+    case.until(lambda: case.indexes() == [0, 1])
+    case.until(lambda: not case.lost())
+
+
+def test_what_the_job_removes_itself_is_not_lost(case: Case) -> None:
     name = case.start(WAITS, 3)
     case.until(lambda: case.indexes() == [0, 1, 2])
-    untouched = case.cluster.restart_job(case.backend.namespace, name)
-    assert untouched is not None
-    assert (untouched.requested, case.indexes()) == (3, [0, 1, 2]), "a Job that has pods is left as it is"
-    for round in range(2):
-        gone = {pod.name for pod in case.running()}
-        for pod in case.running():
-            case.backend.delete_pod(pod)
-        case.until(lambda: not [pod for pod in case.view().workers() if not pod.ended])
-        restarted = case.cluster.restart_job(case.backend.namespace, name)
-        assert restarted is not None
-        assert restarted.requested == 3
-        case.until(lambda: case.indexes() == [0, 1, 2])
-        assert not gone & {pod.name for pod in case.running()}, round
-    assert (case.job().failed, case.job().ended, case.job().parallelism) == (0, "", 3)
+    for size in (2, 0):
+        assert case.cluster.scale_job(case.backend.namespace, name, size) is not None
+        case.until(lambda size=size: len(case.running()) == size or case.lost())
+        assert not case.lost()
+
+
+def test_an_index_that_waits_goes_on_waiting_when_the_job_is_resumed(case: Case) -> None:
+    name = case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    case.backend.delete_pod(case.running()[0])
+    case.until(lambda: case.indexes() == [1])
+    assert case.cluster.scale_job(case.backend.namespace, name, 0) is not None
+    case.until(lambda: not case.running())
+    assert case.cluster.scale_job(case.backend.namespace, name, 2) is not None
+    case.until(lambda: 1 in case.indexes())
+    if case.backend.backoff >= 10.0:
+        assert case.indexes() == [1]
+    case.until(lambda: case.indexes() == [0, 1])
+    assert (case.job().failed, case.job().ended) == (0, "")
 
 
 def test_the_next_generation_stands_beside_the_one_that_ended(case: Case) -> None:
@@ -369,12 +417,10 @@ def test_the_next_generation_stands_beside_the_one_that_ended(case: Case) -> Non
     view = case.view()
     assert [job.generation for job in view.jobs] == [1, 2]
     assert [pod.generation for pod in case.running()] == [2]
-    assert case.cluster.restart_job(case.backend.namespace, f"{case.id}-g1") is None
 
 
 def test_a_missing_job_is_not_scaled_nor_deleted(case: Case) -> None:
     assert case.cluster.scale_job(case.backend.namespace, f"{case.id}-g1", 2) is None
-    assert case.cluster.restart_job(case.backend.namespace, f"{case.id}-g1") is None
     assert not case.cluster.delete_job(case.backend.namespace, f"{case.id}-g1")
     assert case.cluster.delete_submission(case.backend.namespace, case.id) == 0
     assert case.cluster.pod_log(case.backend.namespace, f"{case.id}-g1-0-none") == ""
@@ -427,6 +473,21 @@ def test_a_secret_is_adopted_by_its_job_and_goes_with_it(case: Case) -> None:
     case.until(lambda: case.cluster.create_secret(manifests.redis_secret(case.submission(WAITS), case.settings)))
 
 
+def test_a_config_map_is_adopted_by_its_job_and_goes_with_it(case: Case) -> None:
+    name, namespace = case.start(WAITS, 1), case.backend.namespace
+    settings = dataclasses.replace(case.settings, runner=RunnerArchive(b"PK"))
+    manifest = manifests.runner_config_map(case.submission(WAITS, command=None, run="work {item}"), settings)
+    assert manifest is not None
+    config_map = manifest["metadata"]["name"]
+    assert not case.cluster.adopt_config_map(namespace, config_map, name), "there is none yet"
+    assert case.cluster.create_config_map(manifest)
+    assert not case.cluster.adopt_config_map(namespace, config_map, f"{name}-none")
+    assert case.cluster.adopt_config_map(namespace, config_map, name)
+    assert case.cluster.delete_job(namespace, name, grace=0)
+    # It is gone when one can be made again.
+    case.until(lambda: case.cluster.create_config_map(manifest))
+
+
 def test_a_job_of_the_next_generation_takes_the_secret_over(case: Case) -> None:
     first = case.start(WAITS, 1)
     secret, namespace = manifests.secret_name(case.id), case.backend.namespace
@@ -454,19 +515,46 @@ def test_the_cluster_tells_what_it_offers(case: Case) -> None:
     assert case.cluster.version().startswith("v1.")
 
 
-def test_a_dedicated_queues_pod_has_an_address(case: Case) -> None:
+def queue_of(case: Case, script: str) -> tuple[str, str]:
+    """A dedicated queue whose server is a script: the Deployment's uid, and the Service's address."""
     settings = ManifestSettings(
         namespace=case.backend.namespace,
         queue_image="busybox:1.36",
-        queue_command=("sh", "-c", WAITS),
+        queue_command=("sh", "-c", script),
     )
-    submission = case.submission(WAITS, queue="dedicated")
-    assert case.cluster.create_pod(manifests.queue_pod(submission, settings))
-    assert not case.cluster.create_pod(manifests.queue_pod(submission, settings))
+    submission = case.submission(WAITS, queue="dedicated").model_copy(update={"queue_password": "hush"})
+    owner = case.cluster.create_deployment(manifests.queue_deployment(submission, settings))
+    case.cluster.create_secret(manifests.queue_secret(submission, settings, owner))
+    return owner, case.cluster.create_service(manifests.queue_service(submission, settings, owner))
+
+
+def test_a_dedicated_queue_is_made_once_and_its_pod_is_no_worker(case: Case) -> None:
+    owner, address = queue_of(case, WAITS)
+    assert owner and address
+    assert queue_of(case, WAITS) == (owner, address)
     case.until(lambda: any(pod.running and pod.ip for pod in case.view().pods))
     (pod,) = case.view().pods
     assert (pod.role, pod.index) == ("queue", -1)
     assert case.view().workers() == ()
+
+
+def test_a_dedicated_queues_pod_is_replaced_and_its_address_stays(case: Case) -> None:
+    owner, address = queue_of(case, WAITS)
+    case.until(lambda: any(pod.running for pod in case.view().pods))
+    (first,) = case.view().pods
+    case.backend.delete_pod(first)
+    case.until(lambda: [pod for pod in case.view().pods if pod.running and pod.name != first.name])
+    assert queue_of(case, WAITS) == (owner, address)
+
+
+def test_a_dedicated_queue_goes_with_its_submission(case: Case) -> None:
+    owner, _ = queue_of(case, WAITS)
+    case.until(lambda: any(pod.running for pod in case.view().pods))
+    assert case.cluster.delete_submission(case.backend.namespace, case.id) >= 1
+    case.until(lambda: case.view() == SubmissionView())
+    # Nothing of it was left to be found.
+    again, _ = queue_of(case, WAITS)
+    assert again != owner
 
 
 def test_a_config_map_is_made_once_and_goes_with_its_submission(case: Case) -> None:
@@ -649,8 +737,8 @@ def test_what_was_just_written_is_seen(server: Case) -> None:
 
 
 def test_an_image_that_cannot_be_had_says_so_soon(server: Case) -> None:
-    if isinstance(server.backend, Served) and server.backend.backoff < 1.0:
-        pytest.skip("localcluster pulls no images")
+    if not server.backend.pulls_images:
+        pytest.skip("localcluster pulls no images for its processes")
     began = time.monotonic()
     server.start(WAITS, 1, image="registry.invalid/asperathos/none:1")
     reasons = {"ErrImagePull", "ImagePullBackOff"}

@@ -1,8 +1,7 @@
-"""Journals, texts and metrics: the same laws in memory and in Redis."""
+"""Journals and texts: the same laws in memory and in Redis."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,13 +9,11 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from common.adapters import redis_client, redis_keys
-from common.adapters.redis_history import RedisJournal, RedisMetrics, RedisTexts
-from common.domain.errors import Unavailable
+from common.adapters import redis_client
+from common.adapters.redis_history import RedisJournal, RedisTexts
 from common.domain.events import Event
-from common.domain.metrics import JOB_PROGRESS, PARALLELISM, QUEUE, Measurement, Point
-from common.ports import Journal, MetricStore, Texts
-from tests.fakes.records import MemoryJournal, MemoryMetrics, MemoryTexts
+from common.ports import Journal, Texts
+from tests.fakes.records import MemoryJournal, MemoryTexts
 from tests.support.redis_process import RedisProcess
 
 ODD = "ä\n\"'\0😀"
@@ -26,7 +23,6 @@ ODD = "ä\n\"'\0😀"
 class Bench:
     journal: Journal
     texts: Texts
-    metrics: MetricStore
     id: str
 
 
@@ -40,17 +36,13 @@ def client(redis_server: RedisProcess) -> Iterator[redis.Redis]:
 def bench(request: pytest.FixtureRequest) -> Bench:
     id = uuid.uuid4().hex
     if request.param == "memory":
-        return Bench(MemoryJournal(bound=2000), MemoryTexts(limit=1000), MemoryMetrics(), id)
+        return Bench(MemoryJournal(bound=2000), MemoryTexts(limit=1000), id)
     client: redis.Redis = request.getfixturevalue("client")
-    return Bench(RedisJournal(client, bound=2000), RedisTexts(client, limit=1000), RedisMetrics(client), id)
+    return Bench(RedisJournal(client, bound=2000), RedisTexts(client, limit=1000), id)
 
 
 def _event(number: int, message: str = "") -> Event:
     return Event(at=float(number), kind="state", message=message)
-
-
-def _point(at: float, value: float = 0.0, measurement: Measurement = JOB_PROGRESS, id: str = "") -> Point:
-    return Point(measurement.name, id, at, {"value": value})
 
 
 # Journals.
@@ -128,74 +120,3 @@ def test_beyond_so_many_names_known_ones_only_are_renewed(client: redis.Redis) -
         texts.put(id, name, "1")
     texts.put(id, "a", "2")
     assert texts.get(id) == {"a": "2", "b": "1"}
-
-
-# Metrics.
-
-
-def test_points_are_read_by_measurement_oldest_first(bench: Bench) -> None:
-    moments = [1000.25, 1002.1234567, 1004.0]
-    for at in moments:
-        bench.metrics.write(
-            [
-                _point(at, at / 3, JOB_PROGRESS, bench.id),
-                Point(QUEUE.name, bench.id, at, {"ready": 3, "done": 1.0}),
-                _point(at, 7.0, JOB_PROGRESS, "somebody else"),
-            ]
-        )
-    assert bench.metrics.read(bench.id, JOB_PROGRESS) == [_point(at, at / 3, id=bench.id) for at in moments]
-    assert bench.metrics.read(bench.id, QUEUE)[0].fields == {"ready": 3, "done": 1.0}
-    assert bench.metrics.read(bench.id, PARALLELISM) == []
-
-
-@pytest.mark.parametrize("base", [1000.0, 0.0])
-def test_since_leaves_out_what_is_not_later(bench: Bench, base: float) -> None:
-    now = time.time() if base else 1000.0
-    bench.metrics.write([_point(now + second, id=bench.id) for second in range(-90, 1, 30)])
-    read = bench.metrics.read(bench.id, JOB_PROGRESS, since=now - 60)
-    assert [point.at for point in read] == [now - 30, now]
-    assert bench.metrics.read(bench.id, JOB_PROGRESS, since=now) == []
-
-
-def test_a_moment_written_in_parts_is_whole(bench: Bench) -> None:
-    bench.metrics.write([_point(1000.0, 1.0, JOB_PROGRESS, bench.id)])
-    bench.metrics.write([_point(1000.0, 2.0, PARALLELISM, bench.id)])
-    assert [point.fields["value"] for point in bench.metrics.read(bench.id, JOB_PROGRESS)] == [1.0]
-    assert [point.fields["value"] for point in bench.metrics.read(bench.id, PARALLELISM)] == [2.0]
-
-
-def test_writing_nothing_is_no_trouble(bench: Bench) -> None:
-    bench.metrics.write([])
-    assert bench.metrics.read(bench.id, JOB_PROGRESS) == []
-
-
-def test_a_repeated_write_is_one_point_and_late_ones_find_their_place(client: redis.Redis) -> None:
-    metrics, id = RedisMetrics(client), uuid.uuid4().hex
-    for at in (1004.0, 1002.0, 1004.0):
-        metrics.write([_point(at, id=id)])
-    assert [point.at for point in metrics.read(id, JOB_PROGRESS)] == [1002.0, 1004.0]
-
-
-def test_series_are_bounded_and_go_when_their_time_is_over(
-    client: redis.Redis, eventually: Callable[..., None]
-) -> None:
-    metrics, id = RedisMetrics(client, bound=100), uuid.uuid4().hex
-    metrics.write([_point(float(at), id=id) for at in range(1000)])
-    assert 100 <= len(metrics.read(id, JOB_PROGRESS)) < 300
-    assert 0 < int(client.ttl(redis_keys.metrics(id))) <= 30 * 86400
-    metrics.expire(id, 0.0)
-    eventually(lambda: metrics.read(id, JOB_PROGRESS) == [], within=3)
-
-
-def test_points_of_an_outage_are_written_after_it_up_to_the_buffer(own_redis: RedisProcess) -> None:
-    with redis_client.connect(own_redis.url, timeout=0.5) as client:
-        metrics = RedisMetrics(client, buffer=3)
-        metrics.write([_point(1.0, id="s")])
-        own_redis.kill()
-        for at in (2.0, 3.0, 4.0, 5.0):
-            metrics.write([_point(at, id="s")])
-        with pytest.raises(Unavailable):
-            metrics.read("s", JOB_PROGRESS)
-        own_redis.start()
-        metrics.write([_point(6.0, id="s")])
-        assert [point.at for point in metrics.read("s", JOB_PROGRESS)] == [1.0, 3.0, 4.0, 5.0, 6.0]

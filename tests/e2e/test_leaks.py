@@ -1,4 +1,4 @@
-"""Submissions of all kinds, kept for a moment: not an object, a Redis key or a Redis user of them is left then."""
+"""Fifty submissions of all kinds, kept for a moment: no object, Redis key or Redis user of them is left then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -21,7 +22,12 @@ from tests.support.stack_process import StackProcess
 
 pytestmark = pytest.mark.e2e
 KEEP = 2
-KINDS = ("jobs", "pods", "secrets", "configmaps", "services")
+KINDS = {
+    "/apis/batch/v1": ("jobs",),
+    "/apis/apps/v1": ("deployments", "replicasets"),
+    "/api/v1": ("pods", "secrets", "configmaps", "services"),
+}
+HTTP_WORKER = Path(__file__).parents[2] / "examples" / "http-worker" / "worker.sh"
 
 
 def redis_of(stack: StackProcess) -> redis.Redis:
@@ -32,13 +38,15 @@ def redis_of(stack: StackProcess) -> redis.Redis:
 
 
 def objects(stack: StackProcess) -> set[str]:
-    """All objects that carry a submission's label."""
+    """All objects that carry a submission's label, or a name like a submission's."""
     api = KubernetesApi(ApiSettings(kubeconfig=str(kubeconfig(stack))), SystemClock())
     found = set()
-    for kind in KINDS:
-        group = "/apis/batch/v1" if kind == "jobs" else "/api/v1"
-        listed = api.call("GET", f"{group}/{kind}", [("labelSelector", SUBMISSION_LABEL)]).json()
-        found |= {f"{kind}/{item['metadata']['name']}" for item in listed.get("items") or ()}
+    for group, kinds in KINDS.items():
+        for kind in kinds:
+            for item in api.call("GET", f"{group}/{kind}").json().get("items") or ():
+                name, labels = item["metadata"]["name"], item["metadata"].get("labels") or {}
+                if SUBMISSION_LABEL in labels or name.startswith("kj-"):
+                    found.add(f"{kind}/{name}")
     return found
 
 
@@ -77,38 +85,63 @@ def end(stack: StackProcess, id: str, how: str) -> None:
     assert requests.put(f"{stack.manager}/submissions/{id}/{how}", timeout=10).status_code == 204
 
 
-def test_nothing_is_left_of_submissions_of_all_kinds(own_stack: StackProcess) -> None:
+def test_nothing_is_left_of_fifty_submissions_of_all_kinds(own_stack: StackProcess) -> None:
     stack = own_stack
-    common = {"keep": KEEP, "job_lifetime": 1, "grace_period": 1}
-    slow = {"run": "sleep 60", "workload": ["a", "b"], **common}
+    common = {"keep": KEEP, "job_lifetime": 1, "grace_period": 1, "replicas": {"max": 2}}
     original = {"command": ["python3", "-c", ORIGINAL_WORKER], "queue": "dedicated", **common}
-    good = [stack.submit({"run": "echo {item}", "workload": [str(n) for n in range(20)], **common}) for _ in range(2)]
-    failing = [stack.submit({"run": "false", "workload": ["x"], "retries": 0, **common}) for _ in range(2)]
-    broken = [stack.submit({"command": ["no-such-program"], "workload": ["x"], "replicas": {"min": 2}, **common})]
-    empty = [stack.submit({"run": "true", "workload": [], **common})]
-    streams = [stack.submit({"run": "echo {item}", "target": {"latency": 5}, **common})]
-    stopped, terminated = [stack.submit(slow)], [stack.submit(slow)]
-    dedicated = [stack.submit({**original, "workload": ["a", "b", "c"]})]
-    cut = [stack.submit({**original, "command": ["sleep", "60"], "workload": ["a"]})]
-    deleted = [stack.submit({"run": "true", "workload": ["a"], **common, "keep": "1d", "job_lifetime": "1d"})]
-    ids = [*good, *failing, *broken, *empty, *streams, *stopped, *terminated, *dedicated, *cut, *deleted]
-    assert len(ids) == 12
+
+    def several(count: int, **document: Any) -> list[str]:
+        return [stack.submit({**common, **document}) for _ in range(count)]
+
+    slow: dict[str, Any] = {"run": "sleep 60", "workload": ["a", "b"]}
+    to_be_stopped = [
+        *several(4, **slow),
+        *several(3, run="echo {item}", target={"latency": 5}),
+        *several(1, **{**original, "command": ["sleep", "60"], "workload": ["a"]}),
+    ]
+    to_be_terminated = [
+        *several(4, **slow),
+        *several(2, **{**original, "command": ["sleep", "60"], "workload": ["a"]}),
+    ]
+    to_lose_its_job = several(1, **slow)
+    http = {"command": ["sh", str(HTTP_WORKER)], "env": {"HANDLE": "cat"}} if which("curl") else {"run": "cat"}
+    others = [
+        *several(13, run="echo {item}", workload=[str(n) for n in range(20)]),
+        *several(5, run="false", workload=["x"], retries=0),
+        *several(2, command=["no-such-program"], workload=["x"], replicas={"min": 2, "max": 2}),
+        *several(2, run="true", workload=[]),
+        *several(2, **{**original, "workload": ["a", "b", "c"]}),
+        *several(2, **{**original, "command": ["false"], "workload": ["a"]}),
+        *several(4, **http, workload=["a", "b"]),
+        *several(1, run="true", workload=["a"], namespace="nowhere"),
+    ]
+    kept: dict[str, Any] = {"workload": ["a"], "keep": "1d"}
+    deleted = [*several(4, run="true", **kept), *several(2, **{**original, **kept})]
+    ids = [*to_be_stopped, *to_be_terminated, *to_lose_its_job, *others, *deleted]
+    assert len(ids) == 52
 
     with redis_of(stack) as client:
-        for id in (*stopped, *terminated, *streams, *cut):
-            stack.wait_for(id, lambda now: now["state"] == "ongoing", within=120)
-        assert len(users(client)) >= 3
-        assert objects(stack)
-        for id in (*stopped, *streams):
+        for id in (*to_be_stopped, *to_be_terminated, *to_lose_its_job):
+            stack.wait_for(id, lambda now: now["state"] == "ongoing", within=240)
+        assert len(users(client)) >= 8
+        assert {name.split("/")[0] for name in objects(stack)} == {kind for kinds in KINDS.values() for kind in kinds}
+        lost = to_lose_its_job[0]
+        KubernetesApi(ApiSettings(kubeconfig=str(kubeconfig(stack))), SystemClock()).call(
+            "DELETE", f"/apis/batch/v1/namespaces/default/jobs/{lost}-g1?propagationPolicy=Background"
+        )
+        until(lambda: f"jobs/{lost}-g2" not in objects(stack))
+        for id in (*to_be_stopped, lost):
             end(stack, id, "stop")
-        for id in (*terminated, *cut):
+        for id in to_be_terminated:
             end(stack, id, "terminate")
-        stack.wait(deleted[0], within=120)
-        # What is to be kept is there, though its pods are long done; then it is deleted.
-        assert keys_of(client, deleted)
-        assert requests.delete(f"{stack.manager}/submissions/{deleted[0]}", timeout=10).status_code == 204
+        for id in deleted:
+            stack.wait(id, within=240)
+            until(lambda id=id: [name for name in objects(stack) if id in name])  # type: ignore[misc]
+            # What is to be kept is there, though its pods are gone; then it is deleted.
+            assert keys_of(client, [id])
+            assert requests.delete(f"{stack.manager}/submissions/{id}", timeout=10).status_code == 204
 
-        until(lambda: [id for id in ids if id in requests.get(f"{stack.manager}/submissions", timeout=10).json()], 180)
+        until(lambda: [id for id in ids if id in requests.get(f"{stack.manager}/submissions", timeout=10).json()], 240)
         until(lambda: objects(stack))
         until(lambda: users(client))
         until(lambda: keys_of(client, ids))

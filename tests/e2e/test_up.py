@@ -66,6 +66,21 @@ def test_ctrl_c_ends_everything_and_the_next_up_goes_on(tmp_path: Path) -> None:
         stack.stop()
 
 
+def test_an_added_cluster_is_known_after_the_next_up(tmp_path: Path) -> None:
+    stack = StackProcess(tmp_path / "home")
+    stack.start()
+    try:
+        kubeconfig = Path(str(stack.addresses["kubeconfig"])).read_text()
+        (tmp_path / "again.yaml").write_text(kubeconfig)
+        stack.cli("cluster", "add", "again", str(tmp_path / "again.yaml"))
+        assert "local-1" in stack.cli("nodes", "--cluster", "again").stdout
+        assert stack.stop() == 0
+        stack.start()
+        assert "local-1" in stack.cli("nodes", "--cluster", "again").stdout
+    finally:
+        stack.stop()
+
+
 def test_nothing_outlives_kill_9(tmp_path: Path, eventually: Callable[..., None]) -> None:
     home = tmp_path / "home"
     stack = StackProcess(home)

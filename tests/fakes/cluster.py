@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ class FakePod:
     failures: int = 0
     ignored: int = 0
     counted: bool = False
+    released: bool = False
+    """The Job has let go of it: it removed the pod itself, or another has taken its place."""
     log: str = ""
 
     @property
@@ -104,6 +107,8 @@ class FakeCluster:
         self.pods: dict[tuple[str, str], FakePod] = {}
         self.secrets: dict[tuple[str, str], dict[str, Any]] = {}
         self.config_maps: dict[tuple[str, str], dict[str, Any]] = {}
+        self.services: dict[tuple[str, str], dict[str, Any]] = {}
+        self.deployments: dict[tuple[str, str], dict[str, Any]] = {}
         self.told: list[tuple[str, str, ClusterEvent]] = []
         self.calls: list[str] = []
         self.deletions: list[tuple[str, float | None]] = []
@@ -132,16 +137,19 @@ class FakeCluster:
         self._reconcile()
         return True
 
-    def create_pod(self, manifest: Mapping[str, Any]) -> bool:
-        self._enter("create_pod")
-        self._may_create()
-        body = copy.deepcopy(dict(manifest))
-        namespace, name = _place(body)
-        if (namespace, name) in self.pods:
-            return False
-        self.pods[namespace, name] = FakePod(name, namespace, body, self.clock.now())
-        self._reconcile()
-        return True
+    def create_deployment(self, manifest: Mapping[str, Any]) -> str:
+        self._enter("create_deployment")
+        if self._keep(self.deployments, manifest):
+            self.deployments[_place(manifest)]["metadata"]["uid"] = uuid.uuid4().hex
+            self._reconcile()
+        return str(self.deployments[_place(manifest)]["metadata"]["uid"])
+
+    def create_service(self, manifest: Mapping[str, Any]) -> str:
+        self._enter("create_service")
+        if self._keep(self.services, manifest):
+            self._addresses += 1
+            self.services[_place(manifest)]["spec"]["clusterIP"] = f"10.96.0.{self._addresses}"
+        return str(self.services[_place(manifest)]["spec"]["clusterIP"])
 
     def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         self._enter("create_secret")
@@ -153,10 +161,17 @@ class FakeCluster:
 
     def adopt_secret(self, namespace: str, name: str, job: str) -> bool:
         self._enter("adopt_secret")
+        return self._adopt(self.secrets, namespace, name, job)
+
+    def adopt_config_map(self, namespace: str, name: str, job: str) -> bool:
+        self._enter("adopt_config_map")
+        return self._adopt(self.config_maps, namespace, name, job)
+
+    def _adopt(self, store: dict[tuple[str, str], dict[str, Any]], namespace: str, name: str, job: str) -> bool:
         self._collect()
-        if (namespace, name) not in self.secrets or (namespace, job) not in self.jobs:
+        if (namespace, name) not in store or (namespace, job) not in self.jobs:
             return False
-        self.secrets[namespace, name]["metadata"]["ownerReferences"] = [
+        store[namespace, name]["metadata"]["ownerReferences"] = [
             {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": self.jobs[namespace, job].uid}
         ]
         return True
@@ -174,35 +189,23 @@ class FakeCluster:
         self._reconcile()
         return self._job_view(job)
 
-    def restart_job(self, namespace: str, name: str) -> JobView | None:
-        self._enter("restart_job")
-        self._reconcile()
-        job = self.jobs.get((namespace, name))
-        if job is None or job.ended:
-            return None
-        pods = [pod for pod in self.pods.values() if pod.namespace == namespace and pod.job == name and not pod.over]
-        if not job.suspended and not pods:
-            job.waits.clear()
-            self._reconcile()
-        return self._job_view(job)
-
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
         self._enter("delete_submission")
         jobs = [job for job in self.jobs.values() if self._is_of(job.namespace, job.labels, namespace, submission)]
         pods = [pod for pod in self.pods.values() if self._is_of(pod.namespace, pod.labels, namespace, submission)]
         kept = [
             (store, place)
-            for store in (self.secrets, self.config_maps)
+            for store in (self.secrets, self.config_maps, self.services, self.deployments)
             for place, body in store.items()
             if self._is_of(place[0], body["metadata"].get("labels") or {}, namespace, submission)
         ]
         self.deletions.append((submission, grace))
         for job in jobs:
             del self.jobs[job.namespace, job.name]
-        for pod in pods:
-            self._remove(pod, grace)
         for store, place in kept:
             del store[place]
+        for pod in pods:
+            self._remove(pod, grace)
         return len(jobs) + len(pods) + len(kept)
 
     def delete_job(self, namespace: str, name: str, grace: float | None = None) -> bool:
@@ -227,7 +230,8 @@ class FakeCluster:
                 jobs.setdefault(job.labels.get(SUBMISSION_LABEL, ""), []).append(self._job_view(job))
         for pod in self.pods.values():
             if pod.namespace == namespace:
-                pods.setdefault(pod.labels.get(SUBMISSION_LABEL, ""), []).append(_pod_view(pod))
+                view = dataclasses.replace(_pod_view(pod), tracked=self._is_tracked(pod))
+                pods.setdefault(pod.labels.get(SUBMISSION_LABEL, ""), []).append(view)
         return {
             id: SubmissionView(tuple(jobs.get(id, ())), tuple(pods.get(id, ()))) for id in jobs.keys() | pods.keys()
         }
@@ -302,8 +306,8 @@ class FakeCluster:
         pod.exit_code, pod.finished_at = exit_code, self.clock.now()
         pod.reason = reason or ("Completed" if exit_code == 0 else "Error")
         pod.log = log or pod.log
-        if pod.deleting:
-            self._account(pod)
+        self._account(pod)
+        if pod.deleting and not self._is_tracked(pod):
             self.pods.pop((pod.namespace, pod.name), None)
         self._reconcile()
 
@@ -323,12 +327,14 @@ class FakeCluster:
         self.told.append((namespace, submission, event))
 
     def _collect(self) -> None:
-        """The garbage collector: a secret goes with the Job that owns it."""
+        """The garbage collector: what a Job or Deployment owns goes with it."""
         alive = {job.uid for job in self.jobs.values()}
-        for place, body in list(self.secrets.items()):
-            owners = body["metadata"].get("ownerReferences") or ()
-            if owners and not any(owner["uid"] in alive for owner in owners):
-                del self.secrets[place]
+        alive |= {body["metadata"]["uid"] for body in self.deployments.values()}
+        for store in (self.secrets, self.config_maps, self.services):
+            for place, body in list(store.items()):
+                owners = body["metadata"].get("ownerReferences") or ()
+                if owners and not any(owner["uid"] in alive for owner in owners):
+                    del store[place]
 
     # The Job controller.
 
@@ -364,10 +370,35 @@ class FakeCluster:
         self._collect()
         for job in list(self.jobs.values()):
             self._reconcile_job(job)
+        for body in list(self.deployments.values()):
+            self._reconcile_deployment(body)
         if self.auto_start:
             for pod in self.pods.values():
                 if pod.phase == "Pending" and not pod.deleting and not pod.reason:
                     self.start(pod)
+
+    def _reconcile_deployment(self, body: dict[str, Any]) -> None:
+        """One pod at a time, as Recreate does."""
+        namespace, name = _place(body)
+        template = copy.deepcopy(body["spec"]["template"])
+        template["metadata"]["labels"]["pod-template-hash"] = "fake"
+        mine = [pod for pod in self.pods.values() if pod.namespace == namespace and pod.name.startswith(f"{name}-")]
+        if not any(not pod.over for pod in mine):
+            self._addresses += 1
+            made = f"{name}-fake-{self._addresses:05d}"
+            self.pods[namespace, made] = FakePod(made, namespace, template, self.clock.now())
+
+    def _is_tracked(self, pod: FakePod) -> bool:
+        """Whether its Job still reckons with it: it is at work, or it failed and its index waits."""
+        job = self.jobs.get((pod.namespace, pod.job))
+        if job is None or pod.released:
+            return False
+        return not pod.over or (not job.ended and pod.index in job.waits)
+
+    def _release(self, pod: FakePod) -> None:
+        pod.released = True
+        if pod.over and pod.deleting:
+            self.pods.pop((pod.namespace, pod.name), None)
 
     def _account(self, pod: FakePod) -> None:
         job = self.jobs.get((pod.namespace, pod.job))
@@ -405,11 +436,15 @@ class FakeCluster:
         for index, pod in list(alive.items()):
             if not pod.deleting and (job.suspended or index >= job.completions):
                 pod.counted = True
+                pod.released = True
                 self._remove(pod, None)
                 if (pod.namespace, pod.name) not in self.pods:
                     del alive[index]
+        job.waits = {index: wait for index, wait in job.waits.items() if index < job.completions}
+        for pod in pods:
+            if pod.over and pod.index not in job.waits:
+                self._release(pod)
         if job.suspended:
-            job.waits.clear()
             return
         for index in range(min(job.completions, job.parallelism)):
             if index not in alive and index not in job.succeeded | job.failed_indexes:
@@ -421,6 +456,9 @@ class FakeCluster:
         if count and self.clock.now() < since + min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** (count - 1)):
             return
         job.waits.pop(index, None)
+        for pod in [pod for pod in self.pods.values() if (pod.namespace, pod.job) == (job.namespace, job.name)]:
+            if pod.index == index:
+                self._release(pod)
         job.pods_made += 1
         template = copy.deepcopy(job.manifest["spec"]["template"])
         name = f"{job.name}-{index}-{job.pods_made:05d}"
@@ -437,6 +475,8 @@ class FakeCluster:
         if job.ended:
             for pod in active:
                 self._remove(pod, None)
+            for pod in [pod for pod in self.pods.values() if (pod.namespace, pod.job) == (job.namespace, job.name)]:
+                self._release(pod)
 
     def _job_view(self, job: FakeJob) -> JobView:
         pods = [pod for pod in self.pods.values() if pod.job == job.name and pod.namespace == job.namespace]

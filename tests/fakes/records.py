@@ -269,3 +269,9 @@ class MemoryMetrics(_Store):
         with self._lock:
             self._check()
             self.ttls[submission] = ttl
+
+    def flush(self, timeout: float) -> bool:
+        return not self.down
+
+    def close(self, timeout: float) -> None:
+        self.flush(timeout)

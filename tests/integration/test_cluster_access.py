@@ -19,12 +19,13 @@ MANIFEST = {"metadata": {"name": "x", "namespace": "default"}}
 METHODS = frozenset(name for name in vars(Cluster) if not name.startswith("_"))
 CALLS: dict[str, Callable[[KubernetesCluster], object]] = {
     "create_job": lambda cluster: cluster.create_job(MANIFEST),
-    "create_pod": lambda cluster: cluster.create_pod(MANIFEST),
+    "create_deployment": lambda cluster: cluster.create_deployment(MANIFEST),
+    "create_service": lambda cluster: cluster.create_service(MANIFEST),
     "create_secret": lambda cluster: cluster.create_secret(MANIFEST),
     "create_config_map": lambda cluster: cluster.create_config_map(MANIFEST),
     "adopt_secret": lambda cluster: cluster.adopt_secret("default", "x", "x"),
+    "adopt_config_map": lambda cluster: cluster.adopt_config_map("default", "x", "x"),
     "scale_job": lambda cluster: cluster.scale_job("default", "x", 3),
-    "restart_job": lambda cluster: cluster.restart_job("default", "x"),
     "delete_submission": lambda cluster: cluster.delete_submission("default", "x", 1.0),
     "delete_job": lambda cluster: cluster.delete_job("default", "x", 1.0),
     "view": lambda cluster: cluster.view("default", "x"),
@@ -46,6 +47,7 @@ UNUSED_YET = {
         *(Access(verb, "pods") for verb in ("get", "watch", "delete")),
         *(Access(verb, "jobs", "batch") for verb in ("watch", "deletecollection")),
         *(Access(verb, "events") for verb in ("get", "watch")),
+        *(Access("get", kind, group) for kind, group in (("deployments", "apps"), ("services", ""))),
     },
     "controller": {
         Access("get", "pods"),
@@ -90,7 +92,7 @@ def test_every_method_of_the_port_is_known_here() -> None:
 
 
 def test_calls_are_found_in_the_code() -> None:
-    assert {"create_job", "create_secret", "delete_submission", "pod_log", "nodes"} <= called_by("manager")
+    assert {"create_job", "create_service", "delete_submission", "pod_log", "nodes"} <= called_by("manager")
     assert "scale_job" in called_by("controller")
     assert "view" in called_by("monitor")
     assert "create_job" not in called_by("monitor") | called_by("controller")

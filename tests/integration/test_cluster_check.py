@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +22,9 @@ from tests.support.service_process import ServiceProcess
 SERVICES = ("controller", "monitor", "manager")
 
 
-def check(url: str) -> tuple[int, dict[str, Any], str]:
+def check(url: str, *options: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, JSON, and what a person reads."""
-    command = [sys.executable, "-m", "cli", "cluster", "check", "--manager", url]
+    command = [sys.executable, "-m", "cli", "cluster", "check", "--manager", url, *options]
     told = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=False)
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert told.returncode == shown.returncode, told.stderr + shown.stderr
@@ -87,6 +88,55 @@ def test_a_missing_namespace_is_told_until_it_is_there(manager: str, cluster: Lo
     for service in SERVICES:
         looked_at = {finding["name"] for finding in report["findings"] if finding["service"] == service}
         assert {str(access) for access in NEEDS[service]} <= looked_at
+
+
+def probes(cluster: LocalClusterProcess) -> list[str]:
+    """What looks from a pod have left behind."""
+    label = "labelSelector=asperathos.io%2Fcheck"
+    kinds = ("/apis/batch/v1/namespaces/default/jobs", "/api/v1/namespaces/default/pods")
+    return [item["metadata"]["name"] for kind in kinds for item in cluster.call("GET", f"{kind}?{label}")["items"]]
+
+
+def test_a_pod_looks_whether_redis_and_the_manager_are_reached_and_goes(
+    manager: str, cluster: LocalClusterProcess, redis_server: RedisProcess
+) -> None:
+    _, report, text = check(manager)
+    found = {finding["name"]: finding for finding in report["findings"] if finding["service"] == "pods"}
+    assert found["redis"] == {"service": "pods", "name": "redis", "ok": True, "message": redis_server.url[:-2]}
+    assert found["manager"]["ok"]
+    assert "pods        2 of 2 as they have to be" in text
+    assert probes(cluster) == []
+    _, report, text = check(manager, "--no-probe")
+    assert not any(finding["service"] == "pods" for finding in report["findings"])
+    assert "pods " not in text
+
+
+def test_what_pods_do_not_reach_is_missing(
+    cluster: LocalClusterProcess, redis_server: RedisProcess, tmp_path: Path, manager: str
+) -> None:
+    port, nobody = free_ports(2)
+    service = ServiceProcess(
+        "manager",
+        port,
+        tmp_path / "manager.log",
+        "--api-only",
+        redis_url=redis_server.url,
+        worker_redis_url=f"redis://:hush@127.0.0.1:{nobody}/0",
+        worker_manager_url=manager,
+        kubeconfig=str(cluster.kubeconfig),
+    )
+    service.start()
+    try:
+        code, report, text = check(f"http://127.0.0.1:{port}")
+    finally:
+        service.stop()
+    assert code == 1
+    assert ("pods", "redis") in missing(report)
+    assert ("pods", "manager") not in missing(report)
+    assert f"! pods        redis: redis://127.0.0.1:{nobody} from a pod: " in text
+    assert "ASPERATHOS_WORKER_REDIS_URL" in text
+    assert "hush" not in text + json.dumps(report)
+    assert probes(cluster) == []
 
 
 def test_the_adapter_asks_the_cluster(cluster: LocalClusterProcess) -> None:

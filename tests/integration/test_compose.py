@@ -14,11 +14,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.compose_stack import ROOT, CannotRun, ComposeStack
+from tests.support.compose_stack import ComposeStack
+from tests.support.docker_engine import BASE, ROOT, CannotRun
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("ASPERATHOS_TEST_COMPOSE") != "1", reason="the compose stack is NOT tested here: make test-compose"
 )
+CLUSTER_LABEL = "asperathos.io/localcluster"
+TOOL = "user-tool:1"
+TOOL_DOCKERFILE = f"""FROM {BASE}
+RUN printf '#!/bin/sh\\necho "$1" | tr a-z A-Z\\n' > /usr/local/bin/shout && chmod 755 /usr/local/bin/shout
+"""
+"""An image of a user's: it has Python, as every image for run: must, and a program that no other image has."""
 SERVICES = ("manager", "controller", "monitor", "visualizer", "localcluster")
 MANAGER = "http://127.0.0.1:1500"
 
@@ -31,11 +38,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     except CannotRun as error:
         pytest.skip(f"NO DOCKER ENGINE, the compose stack is NOT tested: {error}")
     try:
+        stack.docker("build", "-t", TOOL, "-", input=TOOL_DOCKERFILE)
         stack.compose("build")
         stack.compose("up", "--detach", "--wait", "--wait-timeout", "180")
         yield stack
         stack.compose("down", "--volumes", "--timeout", "20")
         assert stack.docker("ps", "-a", "-q").stdout == ""
+        assert stack.docker("volume", "ls", "-q").stdout == ""
     finally:
         stack.stop()
 
@@ -61,10 +70,34 @@ def wait(stack: ComposeStack, id: str, within: float = 120.0) -> dict[str, Any]:
         time.sleep(0.5)
 
 
+def pods(stack: ComposeStack) -> list[dict[str, Any]]:
+    """The engine's containers that are pods."""
+    found = stack.docker("ps", "-a", "-q", "--filter", f"label={CLUSTER_LABEL}").stdout.split()
+    inspected: list[dict[str, Any]] = json.loads(stack.docker("inspect", *found, check=False).stdout or "[]")
+    return [each for each in inspected if not each["Name"].endswith("_fill")]
+
+
+def pods_since(stack: ComposeStack, began: float) -> list[dict[str, Any]]:
+    """The containers of pods that were started since then, by the engine's own account."""
+    filters = ("--filter", f"label={CLUSTER_LABEL}", "--filter", "event=start")
+    told = stack.docker("events", "--since", f"{began:.3f}", "--until", "0s", *filters, "--format", "{{json .}}").stdout
+    return [json.loads(line)["Actor"]["Attributes"] for line in told.splitlines()]
+
+
+def wait_for_no_pods(stack: ComposeStack, within: float = 30.0) -> None:
+    end = time.monotonic() + within
+    while stack.docker("ps", "-a", "-q", "--filter", f"label={CLUSTER_LABEL}").stdout:
+        assert time.monotonic() < end, pods(stack)
+        time.sleep(0.5)
+    volumes = stack.docker("volume", "ls", "-q", "--filter", f"label={CLUSTER_LABEL}").stdout
+    assert volumes == ""
+
+
 def test_the_readmes_submission_runs(stack: ComposeStack, tmp_path: Path) -> None:
     document = re.search(r"cat > job.yaml <<'YAML'\n(.*?)\nYAML", (ROOT / "README.md").read_text(), re.DOTALL)
     assert document is not None
     (tmp_path / "job.yaml").write_text(document[1])
+    began = time.time()
     id = submit(stack, tmp_path / "job.yaml")
     status = wait(stack, id)
     assert (status["state"], status["counts"]["dead"]) == ("completed", 0), status
@@ -74,6 +107,64 @@ def test_the_readmes_submission_runs(stack: ComposeStack, tmp_path: Path) -> Non
     assert all(re.fullmatch(r"[0-9a-f]{64}  /usr/share/common-licenses/\S+\n?", one["result"]) for one in results)
     page = stack.inside("curl", "-sS", status["visualizer_url"]).stdout
     assert status["visualizer_url"].startswith("http://127.0.0.1:5002/") and "<html" in page
+    ran = pods_since(stack, began)
+    assert ran and {pod["image"] for pod in ran} == {BASE}
+    assert all(pod["io.kubernetes.pod.name"].startswith(id) for pod in ran)
+    wait_for_no_pods(stack)
+
+
+def test_a_submissions_image_really_runs_within_its_limits(stack: ComposeStack, tmp_path: Path) -> None:
+    document = {
+        "image": TOOL,
+        "run": "sh -c 'sleep 2; shout $ASPERATHOS_ITEM'",
+        "workload": ["one", "two", "three", "four"],
+        "deadline": "2m",
+        "replicas": {"min": 2, "max": 2, "initial": 2},
+        "resources": {"cpu": "0.1", "cpu_limit": "1.5", "memory": "32Mi", "memory_limit": "192Mi"},
+        "env": {"FLAVOUR": "mild"},
+    }
+    (tmp_path / "job.yaml").write_text(json.dumps(document))
+    id = submit(stack, tmp_path / "job.yaml")
+    end = time.monotonic() + 60
+    while not (running := [pod for pod in pods(stack) if pod["State"]["Running"]]):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    (worker, *_) = running
+    host = worker["HostConfig"]
+    assert worker["Config"]["Image"] == TOOL and "FLAVOUR=mild" in worker["Config"]["Env"]
+    assert (host["CpuQuota"] / host["CpuPeriod"], host["Memory"]) == (1.5, 192 * 2**20)
+    assert worker["Config"]["User"] == "65532:65532" and host["CapDrop"] == ["ALL"]
+    assert list(worker["NetworkSettings"]["Networks"]) == ["asperathos-jobs"]
+    status = wait(stack, id)
+    assert status["state"] == "completed", status
+    results = fetch(stack, f"/submissions/{id}/results")["results"]
+    assert sorted(one["result"].strip() for one in results) == ["FOUR", "ONE", "THREE", "TWO"]
+    wait_for_no_pods(stack)
+
+
+def test_an_image_that_cannot_be_pulled_is_the_submissions_reason(stack: ComposeStack, tmp_path: Path) -> None:
+    document = {"image": "registry.invalid/none:1", "run": "true {item}", "workload": ["a"], "deadline": "2m"}
+    (tmp_path / "job.yaml").write_text(json.dumps(document))
+    id = submit(stack, tmp_path / "job.yaml")
+    end = time.monotonic() + 15
+    while "registry.invalid" not in (reason := fetch(stack, f"/submissions/{id}")["reason"] or ""):
+        assert time.monotonic() < end, reason
+        time.sleep(0.5)
+    assert "ErrImagePull" in reason or "ImagePullBackOff" in reason
+    stack.inside("curl", "-sS", "-X", "PUT", f"{MANAGER}/submissions/{id}/terminate")
+    assert wait(stack, id)["state"] == "terminated"
+    wait_for_no_pods(stack)
+
+
+def test_pods_reach_their_queue_and_the_manager_but_not_the_clusters_api(stack: ComposeStack) -> None:
+    reach = (
+        "import socket, sys\n"
+        "for name, port in (('redis', 6379), ('manager', 1500), ('localcluster', 6443)):\n"
+        "    try: socket.create_connection((name, port), 3).close(); print(name)\n"
+        "    except OSError: pass\n"
+    )
+    found = stack.docker("run", "--rm", "--network", "asperathos-jobs", BASE, "python3", "-c", reach)
+    assert found.stdout.split() == ["redis", "manager"]
 
 
 def test_nothing_is_missing_in_the_cluster(stack: ComposeStack) -> None:
@@ -113,6 +204,8 @@ def test_everything_comes_back_after_a_crash(stack: ComposeStack, tmp_path: Path
         time.sleep(0.5)
     # Redis syncs each second; what it acknowledged before that must be there again.
     time.sleep(1.5)
+    orphans = {pod["Id"] for pod in pods(stack)}
+    assert orphans
     for service in ("redis", "manager", "localcluster"):
         os.kill(stack.inspect(service)["State"]["Pid"], signal.SIGKILL)
     for service in ("redis", "localcluster", "manager"):
@@ -121,6 +214,8 @@ def test_everything_comes_back_after_a_crash(stack: ComposeStack, tmp_path: Path
     assert status["state"] == "completed", status
     results = fetch(stack, f"/submissions/{id}/results")["results"]
     assert sorted(int(one["result"]) for one in results) == list(range(12))
+    assert not orphans & {pod["Id"] for pod in pods(stack)}
+    wait_for_no_pods(stack)
 
 
 def test_a_signal_ends_each_part_in_time(stack: ComposeStack) -> None:

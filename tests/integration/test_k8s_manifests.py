@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +21,7 @@ from controller.settings import Settings as ControllerSettings
 from manager.settings import Settings as ManagerSettings
 from monitor.settings import Settings as MonitorSettings
 from tests.support.kubernetes_schema import faults
+from visualizer.grafana.provisioning import DATASOURCES, DIRECTORY, PROVIDERS, files
 from visualizer.settings import Settings as VisualizerSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,6 +32,8 @@ SETTINGS: Mapping[str, type[CommonSettings]] = {
     "monitor": MonitorSettings,
     "visualizer": VisualizerSettings,
 }
+SECRETS = ("secrets.env", "redis.env", "influxdb.env", "grafana.env")
+TOKENS = {"INFLUX_TOKEN": "of-a-test", "GRAFANA_TOKEN": "of-a-test-too"}
 PORTS = {"manager": 1500, "controller": 5000, "monitor": 5001, "visualizer": 5002}
 Objects = list[dict[str, Any]]
 
@@ -40,7 +47,7 @@ def overlay(request: pytest.FixtureRequest) -> str:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy: secrets are made beside the overlays."""
     copy = tmp_path_factory.mktemp("k8s") / "k8s"
-    shutil.copytree(ROOT / "k8s", copy, ignore=shutil.ignore_patterns("secrets.env", "redis.env"))
+    shutil.copytree(ROOT / "k8s", copy, ignore=shutil.ignore_patterns(*SECRETS))
     return copy
 
 
@@ -51,7 +58,8 @@ def objects(tree: Path, overlay: str) -> Objects:
 
 
 def make_secrets(tree: Path, *arguments: str) -> None:
-    subprocess.run([str(tree / "make-secrets.sh"), *arguments], check=True, capture_output=True, timeout=10)
+    script = [str(tree / "make-secrets.sh"), *arguments]
+    subprocess.run(script, check=True, capture_output=True, timeout=10, env={**os.environ, **TOKENS})
 
 
 def build(directory: Path) -> Objects:
@@ -103,7 +111,7 @@ def test_the_validation_finds_faults(objects: Objects) -> None:
 
 def test_nothing_is_built_without_secrets(tree: Path, tmp_path: Path, overlay: str) -> None:
     copy = tmp_path / "k8s"
-    shutil.copytree(tree, copy, ignore=shutil.ignore_patterns("secrets.env", "redis.env"))
+    shutil.copytree(tree, copy, ignore=shutil.ignore_patterns(*SECRETS))
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     built = subprocess.run(
@@ -121,9 +129,7 @@ def test_secrets_are_made_once_and_for_their_owner_only(objects: Objects, tree: 
     path = tree / "overlays" / overlay / "secrets.env"
     before = path.read_text()
     assert path.stat().st_mode & 0o077 == 0
-    subprocess.run(
-        [str(tree / "make-secrets.sh"), overlay, "redis://other"], check=True, capture_output=True, timeout=10
-    )
+    make_secrets(tree, overlay, "redis://other")
     assert path.read_text() == before
 
 
@@ -133,7 +139,7 @@ def test_no_secret_is_in_git() -> None:
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
-    assert not [name for name in listed.stdout.splitlines() if name.endswith(("secrets.env", "redis.env"))]
+    assert not [name for name in listed.stdout.splitlines() if name.endswith(SECRETS)]
 
 
 def test_pods_are_restricted(objects: Objects) -> None:
@@ -189,18 +195,22 @@ def test_every_setting_exists(objects: Objects, service: str) -> None:
             given |= named(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
         else:
             given |= named(objects, "Secret", source["secretRef"]["name"])["data"]
+    given |= {one["name"]: "" for one in container.get("env", ())}
     assert given.keys() <= known
     assert {"ASPERATHOS_REDIS_URL", "ASPERATHOS_SERVICE_TOKEN", "ASPERATHOS_NAMESPACE"} <= given.keys()
 
 
 def test_every_setting_is_valid(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    for one in of_kind(objects, "ConfigMap"):
+    for one in of_kind(objects, "ConfigMap", "Secret"):
         for name, value in one["data"].items():
             if name.startswith("ASPERATHOS_"):
-                monkeypatch.setenv(name, value)
+                plain = value if one["kind"] == "ConfigMap" else base64.b64decode(value).decode()
+                monkeypatch.setenv(name, plain)
     for settings in SETTINGS.values():
         assert settings().bind == "0.0.0.0"
     assert ManagerSettings().allow_local_files is False
+    assert ManagerSettings().metric_store == "influx"
+    assert VisualizerSettings().grafana_url
 
 
 def test_addresses_are_services_that_exist(objects: Objects) -> None:
@@ -282,3 +292,55 @@ def test_production_has_doors_with_locks(tree: Path) -> None:
     scaler = named(objects, "HorizontalPodAutoscaler", "manager")
     assert scaler["spec"]["scaleTargetRef"]["name"] == "manager"
     assert "replicas" not in named(objects, "Deployment", "manager")["spec"]
+
+
+def test_production_wants_its_tokens(tmp_path: Path) -> None:
+    copy = tmp_path / "k8s"
+    shutil.copytree(ROOT / "k8s", copy, ignore=shutil.ignore_patterns(*SECRETS))
+    script = [str(copy / "make-secrets.sh"), "production", "rediss://redis.example.com"]
+    for name in TOKENS:
+        given = {key: value for key, value in TOKENS.items() if key != name}
+        bare = {key: value for key, value in os.environ.items() if key not in TOKENS}
+        ran = subprocess.run(script, capture_output=True, text=True, timeout=10, check=False, env={**bare, **given})
+        assert ran.returncode != 0 and name in ran.stderr
+        assert not (copy / "overlays" / "production" / "secrets.env").exists()
+
+
+def test_grafana_is_provisioned_with_what_the_code_makes(tree: Path) -> None:
+    make_secrets(tree, "kind")
+    objects = build(tree / "overlays" / "kind")
+    pod = named(objects, "Deployment", "grafana")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    found: dict[str, str] = {}
+    for volume in pod["volumes"]:
+        if "configMap" in volume:
+            data = named(objects, "ConfigMap", volume["configMap"]["name"])["data"]
+            found |= {f"{mounts[volume['name']]}/{name}": text for name, text in data.items()}
+    written = files("http://127.0.0.1:5002")
+    places = {DATASOURCES: "/etc/grafana/provisioning/datasources", PROVIDERS: "/etc/grafana/provisioning/dashboards"}
+    assert found == {f"{places.get(name, DIRECTORY)}/{name}": text for name, text in written.items()}
+    assert all("uid" in json.loads(text) for name, text in found.items() if name.endswith(".json"))
+    wanted = set(re.findall(r"\$(INFLUX_[A-Z]+)", written[DATASOURCES]))
+    assert wanted == {one["name"] for one in container["env"] if one["name"].startswith("INFLUX_")}
+
+
+def test_influxdb_sets_itself_up_for_the_services(tree: Path) -> None:
+    make_secrets(tree, "kind")
+    objects = build(tree / "overlays" / "kind")
+    server = named(objects, "StatefulSet", "influxdb")
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    given = {one["name"].removeprefix("DOCKER_INFLUXDB_INIT_"): one for one in container["env"]}
+    settings = next(
+        one["data"] for one in of_kind(objects, "ConfigMap") if "ASPERATHOS_INFLUX_URL" in one.get("data", {})
+    )
+    assert given["MODE"]["value"] == "setup" and given["RETENTION"]["value"] == "30d"
+    assert settings["ASPERATHOS_INFLUX_URL"] == "http://influxdb.asperathos.svc:8086"
+    assert settings["ASPERATHOS_INFLUX_BUCKET"] == given["BUCKET"]["value"]
+    assert settings["ASPERATHOS_INFLUX_ORG"] == given["ORG"]["value"]
+    reference = given["ADMIN_TOKEN"]["valueFrom"]["secretKeyRef"]
+    token = named(objects, "Secret", reference["name"])["data"][reference["key"]]
+    (services,) = (one["data"] for one in of_kind(objects, "Secret") if "ASPERATHOS_SERVICE_TOKEN" in one["data"])
+    assert services["ASPERATHOS_INFLUX_TOKEN"] == token
+    (claim,) = server["spec"]["volumeClaimTemplates"]
+    assert {"name": claim["metadata"]["name"], "mountPath": "/var/lib/influxdb2"} in container["volumeMounts"]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -45,6 +46,48 @@ def kubectl(cluster: LocalClusterProcess, tmp_path: Path) -> Callable[..., str]:
         return done.stdout + (done.stderr if fails else "")
 
     return run
+
+
+def test_a_deployments_life_by_kubectl(kubectl: Callable[..., str], eventually: Eventually) -> None:
+    serve = "http.server.test(http.server.SimpleHTTPRequestHandler, port=8081, bind=os.environ['IP'])"
+    container = python_container(
+        f"import http.server, os; {serve}",
+        ports=[{"name": "http", "containerPort": 8081}],
+        env=[{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+    )
+    template = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+    }
+    assert kubectl("apply", "-f", "-", stdin=json.dumps(deployment)) == "deployment.apps/web created\n"
+    assert kubectl("apply", "-f", "-", stdin=json.dumps(deployment)) == "deployment.apps/web unchanged\n"
+    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    kubectl("expose", "deployment", "web", "--port=8080", "--target-port=http")
+    address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+    eventually(lambda: b"Directory listing" in fetched(f"http://{address}:8080/"))
+    kubectl("scale", "deployment/web", "--replicas=2")
+    kubectl("rollout", "restart", "deployment/web")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    assert kubectl("get", "deployment", "web").splitlines()[1].split()[:4] == ["web", "2/2", "2", "2"]
+    assert len(kubectl("get", "replicasets", "-o", "name").split()) == 2
+    assert "deployment.apps/web" in kubectl("get", "all")
+    assert "ScalingReplicaSet" in kubectl("describe", "deployment", "web")
+    kubectl("delete", "deployment,service", "web", "--cascade=foreground")
+    eventually(lambda: kubectl("get", "deployments,replicasets,pods,services", "-l", "app=web", "-o", "name") == "")
+
+
+def fetched(url: str) -> bytes:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
 
 
 def config_map(name: str, **data: str) -> dict[str, object]:
@@ -140,7 +183,7 @@ def test_faults_reach_the_user(kubectl: Callable[..., str]) -> None:
     manifest = json.dumps(job_object("server-dry", python_container("1"), 1))
     assert "created (server dry run)" in kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
     assert "NotFound" in kubectl("get", "job", "server-dry", fails=True)
-    assert "the server doesn't have a resource type" in kubectl("get", "deployments", fails=True)
+    assert "the server doesn't have a resource type" in kubectl("get", "statefulsets", fails=True)
     token = ["--token", "wrong"]
     assert "Unauthorized" in kubectl("get", "pods", *token, fails=True) or "logged in" in kubectl(
         "get", "pods", *token, fails=True

@@ -42,6 +42,7 @@ class Server:
         self.expired = 0
         self.refuse = 0
         self.refuse_watches = 0
+        self.retry_after = ""
         self.cut = 0
         self.frozen = False
         self.muted = False
@@ -150,6 +151,8 @@ def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
         def answer(self, status: int, document: dict[str, Any]) -> None:
             data = json.dumps(document).encode()
             self.send_response(status)
+            if status == 429:
+                self.send_header("Retry-After", server.retry_after)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -388,6 +391,21 @@ def test_many_clients_do_not_come_back_at_once(
     assert 16 <= len(server.asked) < 16 * 7
     server.refuse = 0
     eventually(lambda: server.job_watches() >= 16)
+
+
+def test_an_overloaded_server_is_left_alone_as_long_as_it_asks(
+    server: Server, connect: Callable[[WatchSettings], KubernetesCluster], eventually: Eventually
+) -> None:
+    cluster = connect(WatchSettings(watch=30.0, broken=5.0, silence=60.0, pause_base=0.02, pause_cap=0.04))
+    cluster.views("default")
+    eventually(lambda: server.job_watches() == 1)
+    server.refuse_watches, server.retry_after = 429, "1"
+    server.cut_watches()
+    eventually(lambda: server.job_watches() == 2)
+    refused_at = time.monotonic()
+    server.refuse_watches = 0
+    eventually(lambda: server.job_watches() == 3)
+    assert time.monotonic() - refused_at > 0.9, "without Retry-After it would have come back within 0.04 s"
 
 
 def test_a_watch_nobody_looks_at_ends(

@@ -1,4 +1,4 @@
-"""localcluster with real processes: Jobs, pods, logs, faults."""
+"""localcluster with real processes and, where an engine is, real containers: Jobs, pods, logs, faults."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.docker_engine import BASE, EngineProcess
 from tests.support.local_cluster import LocalClusterProcess, job_object, pod_object, python_container
 
 Eventually = Callable[..., None]
@@ -23,16 +24,36 @@ JOBS = "/apis/batch/v1/namespaces/default/jobs"
 PODS = "/api/v1/namespaces/default/pods"
 MERGE = "application/merge-patch+json"
 SLEEP = "import time; time.sleep(600)"
+EXIT_143_ON_TERM = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(143)); print('up'); time.sleep(600)"
 EXIT_0_ON_TERM = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); print('up'); time.sleep(600)"
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterProcess]:
-    """One cluster for the tests of this file that break nothing."""
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterProcess]:
+    """One cluster for the tests of this file that break nothing; its pods are processes."""
     made = LocalClusterProcess(tmp_path_factory.mktemp("lc") / "state", ("--backoff-base", "0.2")).start()
     yield made
     assert made.stop() == 0
     assert made.marked_processes() == []
+
+
+@pytest.fixture(scope="module")
+def containers(docker_engine: EngineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalClusterProcess]:
+    """The same with containers."""
+    for image in ("python:3.12", "busybox:1.36"):
+        docker_engine.docker("tag", BASE, image)
+    flags = ("--backoff-base", "0.2", "--runtime", "docker", "--docker-host", docker_engine.host)
+    made = LocalClusterProcess(tmp_path_factory.mktemp("lc") / "state", flags).start()
+    yield made
+    assert made.stop() == 0
+    assert docker_engine.docker("ps", "-a", "-q").stdout == ""
+
+
+@pytest.fixture(params=["processes", "containers"])
+def cluster(request: pytest.FixtureRequest) -> LocalClusterProcess:
+    """Both, one after the other."""
+    found: LocalClusterProcess = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
@@ -119,9 +140,13 @@ def test_a_pod_deleted_while_it_exits_0_is_its_indexs_success(
 
 
 def test_deleted_pods_come_back_and_count_as_no_failure(cluster: LocalClusterProcess, eventually: Eventually) -> None:
-    cluster.call("POST", JOBS, job_object("stubborn", python_container(SLEEP), 2))
-    eventually(lambda: len(running(cluster, "job-name=stubborn")) == 2)
+    def listening() -> list[dict[str, Any]]:
+        pods = running(cluster, "job-name=stubborn")
+        return [pod for pod in pods if cluster.text(f"{PODS}/{pod['metadata']['name']}/log") == "up\n"]
+
+    cluster.call("POST", JOBS, job_object("stubborn", python_container(EXIT_143_ON_TERM), 2))
     for _ in range(2):
+        eventually(lambda: len(listening()) == 2)
         old = {pod["metadata"]["uid"] for pod in running(cluster, "job-name=stubborn")}
         for pod in running(cluster, "job-name=stubborn"):
             cluster.call("DELETE", f"{PODS}/{pod['metadata']['name']}")
@@ -154,7 +179,7 @@ def test_a_worker_that_ignores_sigterm_is_killed_after_its_grace(
 
 
 def test_children_that_set_themselves_apart_go_with_their_pod(
-    cluster: LocalClusterProcess, eventually: Eventually
+    processes: LocalClusterProcess, eventually: Eventually
 ) -> None:
     code = (
         "import os, subprocess, sys\n"
@@ -162,11 +187,11 @@ def test_children_that_set_themselves_apart_go_with_their_pod(
         "bare = subprocess.Popen(['sleep', '600'], start_new_session=True, env={})\n"
         "print(child.pid)\n"
     )
-    cluster.call("POST", PODS, pod_object("parent", python_container(code)))
-    eventually(lambda: cluster.pod("parent")["status"]["phase"] == "Succeeded")
-    child = int(cluster.text(f"{PODS}/parent/log"))
+    processes.call("POST", PODS, pod_object("parent", python_container(code)))
+    eventually(lambda: processes.pod("parent")["status"]["phase"] == "Succeeded")
+    child = int(processes.text(f"{PODS}/parent/log"))
     assert not is_alive(child)
-    cluster.call("DELETE", f"{PODS}/parent")
+    processes.call("DELETE", f"{PODS}/parent")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +199,7 @@ def test_children_that_set_themselves_apart_go_with_their_pod(
     [
         (["/no/such/program"], "StartError", 128),
         (["sh", "-c", "exit 3"], "Error", 3),
-        (["sh", "-c", "kill -9 $$$$"], "Error", 137),
+        (["sh", "-c", "sh -c 'kill -9 $$$$'; exit $?"], "Error", 137),
         (["sh", "-c", "exit 0"], "Completed", 0),
     ],
 )
@@ -182,19 +207,25 @@ def test_how_containers_end(
     cluster: LocalClusterProcess, eventually: Eventually, command: list[str], reason: str, code: int
 ) -> None:
     name = f"ends-{code}"
-    cluster.call("POST", PODS, pod_object(name, {"name": "main", "image": "busybox", "command": command}))
+    cluster.call("POST", PODS, pod_object(name, {"name": "main", "image": "busybox:1.36", "command": command}))
     eventually(lambda: exit_code(cluster, name) == code)
     ended = cluster.pod(name)["status"]["containerStatuses"][0]["state"]["terminated"]
     assert ended["reason"] == reason
     if reason == "StartError":
-        assert 'exec: "/no/such/program": executable file not found' in ended["message"]
+        assert 'exec: "/no/such/program": ' in ended["message"]
     eventually(lambda: cluster.pod(name)["status"]["phase"] == ("Succeeded" if code == 0 else "Failed"))
     cluster.call("DELETE", f"{PODS}/{name}")
 
 
 def test_restart_policies_and_previous_logs(cluster: LocalClusterProcess, eventually: Eventually) -> None:
-    code = "import os, sys; n = len(os.listdir('.')); open(str(n), 'w'); print('run', n); sys.exit(0 if n >= 2 else 1)"
-    cluster.call("POST", PODS, pod_object("again", python_container(code), restartPolicy="OnFailure"))
+    code = (
+        "import os, sys; os.chdir(os.environ['KEPT']); n = len(os.listdir('.')); open(str(n), 'w'); print('run', n)\n"
+        "sys.exit(0 if n >= 2 else 1)"
+    )
+    mount = {"env": [{"name": "KEPT", "value": "/kept"}], "volumeMounts": [{"name": "kept", "mountPath": "/kept"}]}
+    volumes = [{"name": "kept", "emptyDir": {}}]
+    pod = pod_object("again", python_container(code, **mount), restartPolicy="OnFailure", volumes=volumes)
+    cluster.call("POST", PODS, pod)
     eventually(lambda: cluster.pod("again")["status"]["phase"] == "Succeeded")
     assert cluster.pod("again")["status"]["containerStatuses"][0]["restartCount"] == 2
     assert cluster.text(f"{PODS}/again/log") == "run 2\n"
@@ -210,7 +241,7 @@ def test_environment_volumes_and_addresses(cluster: LocalClusterProcess, eventua
     script = (
         "import os, socket, sys\n"
         "server = socket.create_server((os.environ['POD_IP'], 6379))\n"
-        "print(os.environ['POD_IP'], os.environ['KEY'], open(sys.argv[1]).read(), open('tool/main.py').read())\n"
+        "print(os.environ['POD_IP'], os.environ['KEY'], open(sys.argv[1]).read())\n"
         "print(sorted(k for k in os.environ if 'SECRET' in k))\n"
         "import time; time.sleep(600)\n"
     )
@@ -236,12 +267,30 @@ def test_environment_volumes_and_addresses(cluster: LocalClusterProcess, eventua
     eventually(lambda: cluster.pod("net-b")["status"]["phase"] == cluster.pod("net-a")["status"]["phase"] == "Running")
     ips = {cluster.pod(name)["status"]["podIP"] for name in ("net-a", "net-b")}
     assert len(ips) == 2, "both pods bind the same port on their own address"
-    line = "v print(open('/x/y')) print(open('/x/y'))\n[]\n"
+    line = "v print(open('/x/y'))\n[]\n"
     eventually(lambda: cluster.text(f"{PODS}/net-a/log") == f"{cluster.pod('net-a')['status']['podIP']} {line}")
     reasons = [reason for reason, _ in cluster.events("net-a")]
-    assert {"Scheduled", "ImageNotPulled", "VolumesNotMounted", "Failed", "Created", "Started"} <= set(reasons)
+    assert {"Scheduled", "Failed", "Created", "Started"} <= set(reasons)
     for name in ("net-a", "net-b"):
         cluster.call("DELETE", f"{PODS}/{name}?gracePeriodSeconds=0")
+    for name in ("tool", "later"):
+        cluster.call("DELETE", f"{base}/{'configmaps' if name == 'tool' else 'secrets'}/{name}")
+
+
+def test_what_processes_cannot_have_is_said_and_linked(processes: LocalClusterProcess, eventually: Eventually) -> None:
+    cluster = processes
+    mount = [{"name": "shared", "mountPath": "/shared/dir"}]
+    container = {
+        "name": "main",
+        "image": "i",
+        "command": ["sh", "-c", "echo x > shared/dir/y && cat $0/y", "/shared/dir"],
+    }
+    volumes = [{"name": "shared", "emptyDir": {}}]
+    cluster.call("POST", PODS, pod_object("linked", {**container, "volumeMounts": mount}, volumes=volumes))
+    eventually(lambda: cluster.pod("linked")["status"]["phase"] == "Succeeded")
+    assert cluster.text(f"{PODS}/linked/log") == "x\n"
+    assert {"ImageNotPulled", "VolumesNotMounted"} <= {reason for reason, _ in cluster.events("linked")}
+    cluster.call("DELETE", f"{PODS}/linked")
 
 
 def test_a_pod_that_fits_nowhere_waits_and_says_why(cluster: LocalClusterProcess, eventually: Eventually) -> None:
@@ -266,8 +315,9 @@ def test_a_pod_over_its_deadline_fails(cluster: LocalClusterProcess, eventually:
 
 def test_an_init_container_goes_first_and_shares_volumes(cluster: LocalClusterProcess, eventually: Eventually) -> None:
     mount = [{"name": "shared", "mountPath": "/shared"}]
-    first = {"name": "first", "image": "i", "command": ["sh", "-c", "echo made > shared/x"], "volumeMounts": mount}
-    main = {"name": "main", "image": "i", "command": ["cat", "/shared/x"], "volumeMounts": mount}
+    write = ["sh", "-c", "echo made > $0/x", "/shared"]
+    first = {"name": "first", "image": "busybox:1.36", "command": write, "volumeMounts": mount}
+    main = {"name": "main", "image": "busybox:1.36", "command": ["cat", "/shared/x"], "volumeMounts": mount}
     volumes = [{"name": "shared", "emptyDir": {}}]
     cluster.call("POST", PODS, pod_object("staged", main, initContainers=[first], volumes=volumes))
     eventually(lambda: cluster.pod("staged")["status"]["phase"] == "Succeeded")
@@ -385,14 +435,14 @@ def test_namespaces_take_their_content_with_them(cluster: LocalClusterProcess, e
 def test_fifty_small_pods_run_at_once(cluster: LocalClusterProcess, eventually: Eventually) -> None:
     container = {
         "name": "main",
-        "image": "busybox",
-        "command": ["sleep", "600"],
+        "image": "busybox:1.36",
+        "command": ["sh", "-c", "trap 'exit 143' TERM; while :; do sleep 1; done"],
         "resources": {"requests": {"cpu": "1", "memory": "512Mi"}},
     }
     cluster.call("POST", JOBS, job_object("fifty", container, 50))
-    eventually(lambda: cluster.job("fifty")["status"].get("ready") == 50, within=20)
+    eventually(lambda: cluster.job("fifty")["status"].get("ready") == 50, within=60)
     cluster.call("DELETE", f"{JOBS}/fifty?propagationPolicy=Background")
-    eventually(lambda: cluster.pods("job-name=fifty") == [], within=20)
+    eventually(lambda: cluster.pods("job-name=fifty") == [], within=60)
 
 
 def test_kill_9_of_the_server_leaves_no_process_and_restarting_keeps_the_state(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +13,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from cli.stack.redis_server import find_redis_server
 from common.adapters.kubernetes_cluster import KubernetesCluster
 from common.bootstrap import Roles
 from common.http.server import Service
@@ -93,7 +94,6 @@ class Manager:
 
 @pytest.fixture
 def manager(embedded: LocalClusterProcess, own_redis: RedisProcess, free_port: int) -> Iterator[Manager]:
-    redis_server = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
     nobody = f"http://127.0.0.1:{free_port}"
     manager = Manager(
         Settings(
@@ -102,7 +102,7 @@ def manager(embedded: LocalClusterProcess, own_redis: RedisProcess, free_port: i
             controller_url=nobody,
             monitor_url=nobody,
             visualizer_url=nobody,
-            queue_command=(redis_server,),
+            queue_command=(find_redis_server(),),
             crash_pods=2,
         )
     )
@@ -171,19 +171,56 @@ def test_an_image_of_the_original_contract_runs_unchanged(manager: Manager, even
     assert Counter(manager.results(id)) == Counter(item.upper() for item in items)
 
 
-def queue_server(manager: Manager, id: str) -> redis.Redis:
-    (pod,) = (pod for pod in manager.cluster.view("default", id).pods if pod.role == "queue")
-    return redis.Redis(pod.ip, socket_timeout=5)
+def queue_objects(embedded: LocalClusterProcess, id: str) -> dict[str, dict[str, Any]]:
+    """The Deployment, the Service and the Secret of a dedicated queue."""
+    places = {"Deployment": "/apis/apps/v1", "Service": "/api/v1", "Secret": "/api/v1"}
+    path = "{}/namespaces/default/{}s/{}-queue"
+    return {kind: embedded.call("GET", path.format(group, kind.lower(), id)) for kind, group in places.items()}
 
 
-def test_a_dedicated_queue_whose_server_dies_goes_on_with_its_items(manager: Manager, eventually: Eventually) -> None:
+def queue_server(embedded: LocalClusterProcess, id: str, as_admin: bool = True) -> redis.Redis:
+    """A client of a dedicated queue's Redis, by its Service's address."""
+    found = queue_objects(embedded, id)
+    password = b64decode(found["Secret"]["data"]["password"]).decode()
+    user = {"username": "asperathos", "password": password} if as_admin else {}
+    return redis.Redis(found["Service"]["spec"]["clusterIP"], socket_timeout=5, decode_responses=True, **user)
+
+
+def test_a_dedicated_queue_is_a_deployment_with_its_service_and_password(
+    manager: Manager, embedded: LocalClusterProcess, eventually: Eventually
+) -> None:
+    id = manager.submit(command=["sleep", "60"], workload=["a", "b"], queue="dedicated", grace_period=0)
+    eventually(lambda: manager.status(id)["status"] == "ongoing", within=60)
+    found = queue_objects(embedded, id)
+    owner = found["Deployment"]["metadata"]["uid"]
+    for kind in ("Service", "Secret"):
+        assert [reference["uid"] for reference in found[kind]["metadata"]["ownerReferences"]] == [owner]
+    assert manager.status(id)["redis_ip"] == found["Service"]["spec"]["clusterIP"]
+    with queue_server(embedded, id, as_admin=False) as anyone, queue_server(embedded, id) as admin:
+        assert anyone.lrange("job", 0, -1) == ["b", "a"], "an image of the original sends no password"
+        for refused in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["ACL", "LIST"], ["SHUTDOWN"]):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                anyone.execute_command(*refused)
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            anyone.execute_command("AUTH", "asperathos", "guessed")
+        assert admin.acl_whoami() == "asperathos"
+    shown = manager.client.get(f"/submissions/{id}").get_data(as_text=True)
+    assert b64decode(found["Secret"]["data"]["password"]).decode() not in shown
+    assert manager.client.put(f"/submissions/{id}/terminate").status_code == 204
+    eventually(lambda: manager.is_gone_from_cluster(id), within=30)
+    assert {item.get("code") for item in queue_objects(embedded, id).values()} == {404}
+
+
+def test_a_dedicated_queue_whose_server_dies_goes_on_with_its_items(
+    manager: Manager, embedded: LocalClusterProcess, eventually: Eventually
+) -> None:
     slow = ORIGINAL_WORKER.replace("    r.rpush(", "    __import__('time').sleep(0.3)\n    r.rpush(")
     patient = slow.replace("decode_responses=True", "decode_responses=True, retry=redis.retry.Retry(B(1, 0.1), 60)")
     head = "import redis.retry\nfrom redis.backoff import ExponentialBackoff as B\n"
     items = [f"line {n}" for n in range(12)]
     id = manager.submit(command=["python3", "-c", head + patient], workload=items, queue="dedicated")
     eventually(lambda: manager.status(id)["counts"]["done"] > 1 or manager.results(id), within=60)
-    with queue_server(manager, id) as server:
+    with queue_server(embedded, id) as server:
         # What was written in the last second before a crash may be lost; this is not about that.
         server.execute_command("BGREWRITEAOF")
         time.sleep(1.2)
@@ -198,9 +235,13 @@ def test_a_dedicated_queue_whose_pod_is_deleted_is_an_error(
 ) -> None:
     id = manager.submit(command=["sleep", "60"], workload=["a"], queue="dedicated", grace_period=0)
     eventually(lambda: manager.status(id)["status"] == "ongoing", within=60)
-    embedded.call("DELETE", f"/api/v1/namespaces/default/pods/{id}-queue")
+    (pod,) = (pod for pod in manager.cluster.view("default", id).pods if pod.role == "queue")
+    embedded.call("DELETE", f"/api/v1/namespaces/default/pods/{pod.name}")
     eventually(lambda: manager.status(id)["status"] == "error", within=60)
-    assert "the dedicated queue's pod" in manager.status(id)["reason"]
+    assert manager.status(id)["reason"].startswith("the dedicated queue")
+    assert "its items" in manager.status(id)["reason"]
+    eventually(lambda: manager.is_gone_from_cluster(id), within=30)
+    assert {item.get("code") for item in queue_objects(embedded, id).values()} == {404}
 
 
 def test_a_worker_has_its_own_user_of_redis_also_after_redis_forgot_it(

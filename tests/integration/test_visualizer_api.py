@@ -71,7 +71,7 @@ def test_a_board_lives_until_its_submission_is_purged(
     view = get(visualizer, "/visualizing/kj-board01")
     assert view["url"] == f"{visualizer.url}/submissions/kj-board01"
     assert requests.get(view["url"], timeout=5).status_code == 200
-    eventually(lambda: "k8s-grafana" in get(visualizer, "/visualizing/kj-board01")["reason"])
+    eventually(lambda: "no Grafana is configured" in get(visualizer, "/visualizing/kj-board01")["reason"])
     eventually(lambda: world.calls.count("/submissions") >= 2)
     assert requests.put(f"{visualizer.url}/visualizing/kj-board01/stop", timeout=5).status_code == 204
     assert get(visualizer, "/visualizing")["kj-board01"]["active"] is False

@@ -17,7 +17,14 @@ from pydantic import ValidationError
 
 from common.domain.parsing import parse_native
 from common.domain.submission import Submission
-from manager.manifests import ManifestSettings, queue_pod, redis_secret, worker_job
+from manager.manifests import (
+    ManifestSettings,
+    queue_deployment,
+    queue_secret,
+    queue_service,
+    redis_secret,
+    worker_job,
+)
 from tests.support.kubernetes_models import check_object, restricted_faults
 
 LABEL_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
@@ -228,15 +235,19 @@ def test_every_manifest_is_a_kubernetes_object(
     assert job["spec"]["completions"] == job["spec"]["parallelism"] >= 1
     assert 0 < job["spec"]["ttlSecondsAfterFinished"] < 2**31
     assert job["spec"]["ttlSecondsAfterFinished"] > min(submission.spec.job_lifetime, 2**31 - 2)
-    pod = queue_pod(submission, operator)
-    check_object(client.V1Pod, pod)
-    check_metadata(pod, submission.id)
-    check_pod(pod["spec"])
-    secret = redis_secret(submission, operator)
-    check_object(client.V1Secret, {**secret, "data": {}})
-    client.V1Secret.model_validate(secret)
-    check_metadata(secret, submission.id)
-    assert SECRET not in json.dumps([job, pod, secret])
+    deployment = queue_deployment(submission, operator)
+    check_object(client.V1Deployment, deployment)
+    check_metadata(deployment, submission.id)
+    check_pod(deployment["spec"]["template"]["spec"])
+    service = queue_service(submission, operator, "a-uid")
+    check_object(client.V1Service, service)
+    check_metadata(service, submission.id)
+    secrets = (redis_secret(submission, operator), queue_secret(submission, operator, "a-uid"))
+    for secret in secrets:
+        check_object(client.V1Secret, {**secret, "data": {}})
+        client.V1Secret.model_validate(secret)
+        check_metadata(secret, submission.id)
+    assert SECRET not in json.dumps([job, deployment, service, *secrets])
 
 
 MANIFEST = worker_job(

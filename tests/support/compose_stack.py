@@ -1,11 +1,12 @@
-"""The compose file on a Docker engine of the test's own, in a network namespace of its own, without any registry.
+"""The compose file on a Docker engine of the test's own (``docker_engine``), without any registry.
 
-Base images are made from Debian packages (mmdebstrap) and tagged as the ones that cannot be pulled; wheels are
-downloaded once and passed in. Both are kept in ``.asperathos/compose-test``. Needs root.
+Wheels are downloaded once, kept in ``.asperathos/compose-test``, and passed in. Images that cannot be pulled get
+stand-ins.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,77 +18,44 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CACHE = ROOT / ".asperathos" / "compose-test"
-TOOLS = ("dockerd", "unshare", "nsenter", "curl", "git")
-SUITE = "bookworm"
-"""Debian's release in the stand-ins: its Python is 3.11."""
-PACKAGES = "python3,python3-venv,redis-server,ca-certificates"
-BASE, REDIS = "python:3.12-slim", "redis:7-bookworm"
-REDIS_STAND_IN = f"FROM {BASE}\nRUN mkdir /data && chown 999:999 /data\nVOLUME /data\n"
-_DOCKER = "/usr/bin/docker"
-_ONE_BY_ONE = {"COMPOSE_PARALLEL_LIMIT": "1"}
-"""The classic builder shares layers between services only when they are built in turn."""
+from tests.support.docker_engine import BASE, CACHE, ROOT, CannotRun, EngineProcess, docker_client
 
-
-class CannotRun(Exception):
-    """No engine can be had here; the message says why."""
+STAND_INS: Mapping[str, str] = {
+    "redis:7-bookworm": f"FROM {BASE}\nRUN mkdir /data && chown 999:999 /data\nVOLUME /data\n",
+}
+"""Images that compose would pull: name to the Dockerfile of what stands in for it."""
 
 
 class ComposeStack:
-    """Start the engine, make the base images, then ``compose(...)`` and ``inside(...)``."""
+    """Start the engine, make the images, then ``compose(...)`` and ``inside(...)``."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
         self.project = directory / "project"
-        self._engine: subprocess.Popen[bytes] | None = None
+        self.engine = EngineProcess(directory)
         self._compose = _compose_command()
 
     def start(self) -> None:
-        """An engine that answers, with the base images. Raises CannotRun."""
-        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-        if os.geteuid() != 0 or missing:
-            raise CannotRun(f"root is needed, and {', '.join(missing) or 'nothing else'}")
-        with (self.directory / "engine.log").open("wb") as log:
-            self._engine = subprocess.Popen(
-                ["unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *self._dockerd()],
-                stdout=log,
-                stderr=log,
-            )
-        end = time.monotonic() + 60
-        while self.docker("info", check=False).returncode:
-            if self._engine.poll() is not None or time.monotonic() > end:
-                tail = (self.directory / "engine.log").read_text()[-2000:]
-                self.stop()
-                raise CannotRun(f"the engine does not start: {tail}")
-            time.sleep(0.2)
-        self._make_images()
+        """An engine that answers, with the images and the project. Raises CannotRun."""
+        self.engine.start()
+        for name, dockerfile in STAND_INS.items():
+            self.docker("build", "-t", name, "-", input=dockerfile)
         self._make_project()
 
     def stop(self) -> None:
         """End the engine; its containers end with it."""
-        if self._engine is None:
-            return
-        self._engine.terminate()
-        try:
-            self._engine.wait(60)
-        except subprocess.TimeoutExpired:
-            self._engine.kill()
-            self._engine.wait(10)
-        self._engine = None
+        self.engine.stop()
 
     def docker(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the docker client against this engine."""
-        return self._run([_docker(), *arguments], check, **options)
+        return self.engine.docker(*arguments, check=check, **options)
 
     def compose(self, *arguments: str, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run compose in the project."""
-        return self._run([*self._compose, *arguments], check, timeout=timeout, cwd=self.project)
+        return self.engine.run([*self._compose, *arguments], check, timeout=timeout, cwd=self.project)
 
     def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of this machine where the engine publishes its ports."""
-        assert self._engine is not None
-        return self._run(["nsenter", "-t", str(self._engine.pid), "-n", *command], check, cwd=ROOT)
+        return self.engine.inside(*command, check=check)
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What the engine knows of a service's container."""
@@ -104,54 +72,25 @@ class ComposeStack:
                 raise AssertionError(f"{service} is not healthy: {self.compose('logs', service).stdout[-3000:]}")
             time.sleep(0.5)
 
-    def _dockerd(self) -> list[str]:
-        base = self.directory
-        places = ("--data-root", str(base / "data"), "--exec-root", str(base / "exec"), "--pidfile", str(base / "pid"))
-        return ["dockerd", *places, "--host", self._host()]
-
-    def _host(self) -> str:
-        return f"unix://{self.directory}/docker.sock"
-
-    def _run(
-        self, command: list[str], check: bool, timeout: float = 300, **options: Any
-    ) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "DOCKER_HOST": self._host(), "DOCKER_BUILDKIT": "0", **_ONE_BY_ONE}
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env=environment, check=False, **options
-        )
-        if check and ran.returncode:
-            raise AssertionError(f"{command} exited {ran.returncode}: {ran.stdout[-3000:]}{ran.stderr[-3000:]}")
-        return ran
-
-    def _make_images(self) -> None:
-        base = CACHE / "base.tar"
-        if not base.exists():
-            if shutil.which("mmdebstrap") is None:
-                raise CannotRun("mmdebstrap is needed to make the base image")
-            CACHE.mkdir(parents=True, exist_ok=True)
-            partial = CACHE / "partial.tar"
-            self._run(["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(partial)], True)
-            partial.rename(base)
-        self.docker("import", str(base), BASE)
-        self.docker("build", "-t", REDIS, "-", input=REDIS_STAND_IN)
-
     def _make_project(self) -> None:
         """What is in git or would be, the wheels, and an .env."""
-        listed = self._run(["git", "ls-files", "-co", "--exclude-standard"], True, cwd=ROOT).stdout.splitlines()
+        listed = self.engine.run(["git", "ls-files", "-co", "--exclude-standard"], True, cwd=ROOT).stdout.splitlines()
         for name in listed:
             if (ROOT / name).is_file():
                 (self.project / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.project / name)
         shutil.copytree(_wheels(), self.project / "wheels")
         example = (ROOT / ".env.example").read_text()
-        secrets: Mapping[str, str] = {"REDIS_PASSWORD": "of-a-test", "ASPERATHOS_SERVICE_TOKEN": "of-a-test-too"}
-        for name, value in secrets.items():
-            example = example.replace(f"{name}=\n", f"{name}={value}\n")
+        socket = self.engine.host.removeprefix("unix://")
+        values: Mapping[str, str] = {
+            "REDIS_PASSWORD": "of-a-test",
+            "ASPERATHOS_SERVICE_TOKEN": "of-a-test-too",
+            "DOCKER_GID": str(Path(socket).stat().st_gid),
+            "DOCKER_SOCKET": socket,
+        }
+        for name, value in values.items():
+            example = re.sub(rf"^{name}=.*$", f"{name}={value}", example, flags=re.MULTILINE)
         (self.project / ".env").write_text(example)
-
-
-def _docker() -> str:
-    return _DOCKER if Path(_DOCKER).exists() else "docker"
 
 
 def _compose_command() -> list[str]:
@@ -159,10 +98,10 @@ def _compose_command() -> list[str]:
     named = os.environ.get("COMPOSE_COMMAND", "")
     if named:
         return [named]
-    if shutil.which(_docker()):
-        asked = subprocess.run([_docker(), "compose", "version"], capture_output=True, timeout=20, check=False)
+    if shutil.which(docker_client()):
+        asked = subprocess.run([docker_client(), "compose", "version"], capture_output=True, timeout=20, check=False)
         if asked.returncode == 0:
-            return [_docker(), "compose"]
+            return [docker_client(), "compose"]
     alone = shutil.which("docker-compose")
     if alone is None:
         raise CannotRun("compose v2 is needed: 'docker compose', 'docker-compose' or $COMPOSE_COMMAND")
@@ -171,19 +110,27 @@ def _compose_command() -> list[str]:
 
 def _wheels() -> Path:
     """All locked wheels for the stand-in's Python, whatever Python runs this."""
-    lock = (ROOT / "requirements" / "run.lock").read_text()
-    wheels = CACHE / "wheels"
+    locks = [(ROOT / "requirements" / name).read_text() for name in ("run.lock", "runner.lock")]
+    wheels = CACHE / f"wheels-{hashlib.sha256(''.join(locks).encode()).hexdigest()[:12]}"
     if not wheels.exists():
         partial = CACHE / "wheels.partial"
-        partial.mkdir(parents=True, exist_ok=True)
-        unmarked = CACHE / "run.lock"
-        # Markers would be judged by the Python that runs this, not by the image's.
-        unmarked.write_text(re.sub(r" ; [^\\\n]*", " ", lock))
-        platforms = [
-            f"--platform=manylinux{tag}" for tag in ("_2_34_x86_64", "_2_28_x86_64", "_2_17_x86_64", "2014_x86_64")
-        ]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        target = ["--python-version=3.11", "--implementation=cp", "--only-binary=:all:", *platforms]
-        subprocess.run([*command, *target, "-d", str(partial), "-r", str(unmarked)], check=True, timeout=600)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for lock in locks:
+            _download(lock, partial)
         partial.rename(wheels)
     return wheels
+
+
+def _download(lock: str, directory: Path) -> None:
+    # Markers would be judged by the Python that runs this, not by the image's.
+    entries = re.findall(r"^[^\s#].*(?:\n[ \t]+.*)*", lock, re.MULTILINE)
+    wanted = [re.sub(r" ; [^\\\n]*", " ", entry) for entry in entries if "sys_platform == 'win32'" not in entry]
+    unmarked = CACHE / "unmarked.lock"
+    unmarked.write_text("\n".join(wanted) + "\n")
+    platforms = [
+        f"--platform=manylinux{tag}" for tag in ("_2_34_x86_64", "_2_28_x86_64", "_2_17_x86_64", "2014_x86_64")
+    ]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    target = ["--python-version=3.11", "--implementation=cp", "--only-binary=:all:", *platforms]
+    subprocess.run([*command, *target, "-d", str(directory), "-r", str(unmarked)], check=True, timeout=600)

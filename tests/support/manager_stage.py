@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from asperathos_worker.queue.api import QueueUnavailable, ServiceQueue
 from asperathos_worker.queue.memory_queue import MemoryQueue
 from asperathos_worker.queue.records import Ack, Verdict
 from pydantic import BaseModel
 
+from common.domain.cluster import QUEUE_ROLE, ROLE_LABEL
 from common.domain.errors import AsperathosError, NotFound, Unavailable
 from common.domain.events import EVENTS, Event
 from common.domain.progress import Counts, Observation
@@ -82,6 +84,23 @@ class FakeRemote:
             raise Unavailable("it does not answer: the test says so")
 
 
+class StageQueues(MemoryQueues):
+    """A dedicated queue answers while its pod runs, and goes with the pod."""
+
+    def __init__(self, cluster: FakeCluster, factory: Callable[[str], ServiceQueue]) -> None:
+        super().__init__(factory)
+        self._cluster = cluster
+
+    def at(self, address: QueueAddress) -> ServiceQueue:
+        if address.kind == "shared":
+            return super().at(address)
+        pods = [pod for pod in self._cluster.pods.values() if pod.labels.get(ROLE_LABEL) == QUEUE_ROLE]
+        running = [pod.name for pod in pods if pod.phase == "Running" and not pod.deleting]
+        if not running:
+            raise QueueUnavailable("connection refused: the test says so")
+        return self.made.setdefault(("dedicated", running[0]), self._factory(address.submission))
+
+
 class Stage:
     """One manager and one submission at a time. ``open_items`` may be replaced to have other workloads."""
 
@@ -93,7 +112,7 @@ class Stage:
         self.metrics = MemoryMetrics(self.clock)
         self.cluster = FakeCluster(self.clock, auto_start=auto_start, lingering=lingering)
         self.clusters = FakeClusters(self.cluster)
-        self.queues = MemoryQueues(lambda _: MemoryQueue(self.clock.now))
+        self.queues = StageQueues(self.cluster, lambda _: MemoryQueue(self.clock.now))
         self.access = MemoryAccess()
         self.access_offered = True
         self.leases = MemoryLeases(self.clock)

@@ -14,19 +14,24 @@ from cli.stack.redis_server import find_redis_server
 
 
 class RedisProcess:
-    """Listens on a free port of 127.0.0.1 with an append-only file in its own directory."""
+    """Listens on a free port of ``host`` with an append-only file in its own directory."""
 
-    def __init__(self, directory: Path, appendfsync: str = "everysec") -> None:
+    def __init__(
+        self, directory: Path, appendfsync: str = "everysec", host: str = "127.0.0.1", password: str = ""
+    ) -> None:
         self.directory = directory
         self._appendfsync = appendfsync
+        self._host = host
+        self._password = password
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host, 0))
             self.port = int(probe.getsockname()[1])
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        login = f":{self._password}@" if self._password else ""
+        return f"redis://{login}{self._host}:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -40,8 +45,9 @@ class RedisProcess:
         self._process = subprocess.Popen(
             [
                 find_redis_server(),
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)),
+                *("--port", str(self.port), "--bind", self._host, "--dir", str(self.directory)),
                 *("--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""),
+                *(("--requirepass", self._password) if self._password else ()),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

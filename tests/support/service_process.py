@@ -13,10 +13,11 @@ import requests
 
 
 class ServiceProcess:
-    """``python -m <name>`` on a port of 127.0.0.1. ``settings`` become ASPERATHOS_* variables."""
+    """``python -m <name>`` on a port of 127.0.0.1, or of what ``bind`` says. ``settings`` become ASPERATHOS_*
+    variables."""
 
     def __init__(self, name: str, port: int, log: Path, *arguments: str, **settings: str) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{settings.get('bind', '127.0.0.1')}:{port}"
         self.log = log
         self._command = [sys.executable, "-m", name, "--port", str(port), *arguments]
         self._settings = {f"ASPERATHOS_{key.upper()}": value for key, value in settings.items()}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ TERMINAL = {"completed", "failed", "stopped", "terminated", "error"}
 
 
 class StackProcess:
-    """``asperathos up`` with ports of its own in a directory of its own."""
+    """``asperathos up`` with ports of its own in a directory of its own; ``environment`` is added to ours."""
 
-    def __init__(self, home: Path, *options: str) -> None:
+    def __init__(self, home: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self.home = home
         self._options = options
+        self._environment = {**os.environ, **(environment or {})}
         self.addresses: dict[str, Any] = {}
         self._process: subprocess.Popen[str] | None = None
 
@@ -33,6 +35,7 @@ class StackProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                env=self._environment,
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.home import Home
 from cli.stack.plan import DEFAULT_PORTS, SERVICES, Layout, parts, redis_config
 from cli.stack.ports import PortTaken, allot, holder_of
 
-LAYOUT = Layout(Path("/h"), DEFAULT_PORTS, "/py", "/redis", "secret", "token")
+LAYOUT = Layout(Path("/h"), DEFAULT_PORTS, "/py", "/redis", "secret", "token", "key-of-clusters")
 
 
 def test_redis_and_cluster_start_before_the_services() -> None:
@@ -23,8 +24,20 @@ def test_redis_and_cluster_start_before_the_services() -> None:
 
 def test_secrets_are_in_no_command_line() -> None:
     words = [word for part in parts(LAYOUT) for word in part.argv]
-    assert not any("secret" in word or "token" in word for word in words)
+    assert not any("secret" in word or "token" in word or "key-of" in word for word in words)
     assert "requirepass secret" in redis_config(LAYOUT)
+
+
+def test_what_is_sealed_by_one_stack_is_opened_by_the_next_in_its_home(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / name) for name in ("one", "two")]
+    for home in homes:
+        home.prepare()
+    assert homes[0].cluster_key == Home(tmp_path / "one").cluster_key
+    assert len(homes[0].cluster_key) > 40
+    assert homes[0].cluster_key != homes[1].cluster_key
+    assert (tmp_path / "one" / "cluster.key").stat().st_mode & 0o777 == 0o600
+    for part in parts(LAYOUT):
+        assert (part.environment.get("ASPERATHOS_CLUSTER_KEY") == "key-of-clusters") == (part.name in SERVICES)
 
 
 def test_a_taken_port_is_an_error_or_replaced() -> None:

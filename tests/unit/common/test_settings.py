@@ -19,19 +19,19 @@ class Settings(CommonSettings):
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASPERATHOS_OWN", "9")
-    monkeypatch.setenv("ASPERATHOS_REDIS_URL", "redis://:pass@there:1/0")
+    monkeypatch.setenv("ASPERATHOS_REDIS_URL", "redis://:covert@there:1/0")
     monkeypatch.setenv("ASPERATHOS_SOMETHING_ELSE", "x")
     settings = Settings()
     assert settings.own == 9
-    assert settings.redis_url.get_secret_value() == "redis://:pass@there:1/0"
+    assert settings.redis_url.get_secret_value() == "redis://:covert@there:1/0"
     assert settings.bind == "127.0.0.1"
 
 
 def test_no_secret_is_shown_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASPERATHOS_REDIS_URL", "redis://:pass@there:1/0")
+    monkeypatch.setenv("ASPERATHOS_REDIS_URL", "redis://:covert@there:1/0")
     monkeypatch.setenv("ASPERATHOS_SERVICE_TOKEN", "hidden")
-    assert "pass" not in repr(Settings()) and "hidden" not in repr(Settings())
-    assert "pass" not in Settings().model_dump_json()
+    assert "covert" not in repr(Settings()) and "hidden" not in repr(Settings())
+    assert "covert" not in Settings().model_dump_json()
 
 
 def test_settings_do_not_change() -> None:
@@ -110,3 +110,45 @@ def test_settings_are_listed_without_their_values(
     assert "ASPERATHOS_OWN=7  # A number of its own." in told
     assert "hidden" not in told
     assert served == {}
+
+
+# Where time series go.
+
+
+@pytest.mark.parametrize(
+    ("given", "store"),
+    [
+        ({}, "redis"),
+        ({"INFLUX_URL": "http://influxdb:8086/"}, "influx"),
+        ({"INFLUX_URL": "http://influxdb:8086", "METRICS": "redis"}, "redis"),
+        ({"INFLUX_URL": "https://influxdb:8086", "METRICS": "influx"}, "influx"),
+    ],
+)
+def test_the_metric_store_is_the_named_one_or_that_of_the_address(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], store: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"ASPERATHOS_{name}", value)
+    assert Settings().metric_store == store
+    assert not Settings().influx_url.endswith("/")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"METRICS": "influx"}, "influx_url"),
+        ({"INFLUX_URL": "influxdb:8086"}, "http://"),
+        ({"INFLUX_URL": "http://user:word@influxdb:8086"}, "credentials"),
+        ({"INFLUX_BUCKET": 'a"b'}, "influx_bucket"),
+        ({"INFLUX_TOKEN": "t", "INFLUX_USERNAME": "u"}, "not both"),
+        ({"INFLUX_RETENTION": "60"}, "an hour"),
+        ({"METRICS": "influxdb"}, "metrics"),
+    ],
+)
+def test_wrong_settings_of_the_metric_store_are_told(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"ASPERATHOS_{name}", value)
+    with pytest.raises(ValidationError, match=told):
+        Settings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.domain.submission import Kind
-from controller.actuation import aim, lowest_harmless, must_force, must_restart, reconcile
+from controller.actuation import aim, lowest_harmless, must_force, reconcile
 from controller.guard import Bounds
 from controller.record import Scaling, begin
 from tests.unit.controller.builders import START, observed
@@ -115,31 +115,3 @@ def test_a_stale_observation_or_a_silent_cluster_changes_nothing() -> None:
     assert reconcile(stale, observed(requested=2), BOUNDS, NOW) is stale
     kept = record(5, 5)
     assert reconcile(kept, observed(requested=2, cluster_available=False), BOUNDS, NOW) is kept
-
-
-EMPTY = {"requested": 5, "observed": 0, "pending": 0, "lost_at": NOW - 5.0}
-
-
-def restarts(kept: Scaling, **seen: Any) -> bool:
-    return must_restart(settled(kept, 3.0, **{**EMPTY, **seen}), NOW + 3.0)
-
-
-def test_a_job_whose_pods_were_all_taken_away_is_restarted_even_at_max() -> None:
-    assert restarts(record(5, 5))
-    assert restarts(record(10, 10), requested=10)
-    assert not must_restart(settled(record(5, 5), 1.0, **EMPTY), NOW + 1.0)
-
-
-def test_a_job_with_any_pod_is_not_restarted() -> None:
-    assert not restarts(record(5, 5), observed=1)
-    assert not restarts(record(5, 5), pending=1)
-    assert not restarts(record(5, 5), leaving=1)
-
-
-def test_what_does_not_start_for_other_reasons_is_not_restarted() -> None:
-    assert not restarts(record(5, 5), lost_at=None), "quota, admission: there never was a pod"
-    assert not restarts(record(5, 5), crashed=1), "a container that crashes waits"
-    assert not restarts(record(5, 5), ready=0, leased=0, delayed=0), "nothing to do"
-    assert not restarts(record(0, 0), requested=0)
-    assert not restarts(record(5, 5, restarted_for=NOW - 5.0)), "once for each loss"
-    assert restarts(record(5, 5, restarted_for=NOW - 50.0))

@@ -353,66 +353,6 @@ def test_indexes_in_back_off_are_made_up_for_and_removed_later(stage: Stage) -> 
     assert stage.parallelism == 3
 
 
-def test_all_pods_taken_away_restart_the_job_at_once(stage: Stage) -> None:
-    stage.begin(3)
-    stage.want(3)
-    stage.step()
-    stage.clock.advance(10.0)
-    for _ in range(3):
-        for pod in stage.cluster.running(ID):
-            stage.cluster.delete_pod(pod)
-        assert stage.cluster.running(ID) == []
-        lost_at = stage.clock.now()
-        for _ in range(9):
-            stage.clock.advance(1.0)
-            if not stage.cluster.running(ID):
-                stage.observe(lost_at=lost_at)
-            else:
-                stage.observe()
-            stage.step()
-        assert [pod.index for pod in stage.cluster.running(ID)] == [0, 1, 2]
-    assert stage.parallelism == 3
-    restarts = [message for message in stage.events() if "suspended and resumed" in message]
-    assert len(restarts) == 3
-
-
-def test_a_job_that_ended_is_not_restarted(stage: Stage) -> None:
-    stage.begin(1)
-    stage.want(1)
-    stage.step()
-    stage.clock.advance(10.0)
-    stage.cluster.finish(stage.cluster.running(ID)[0], exit_code=0)
-    for _ in range(4):
-        stage.clock.advance(1.0)
-        stage.observe(requested=1, observed=0, lost_at=5.0)
-        stage.step()
-    assert stage.record.job_ended
-
-
-def test_a_refused_restart_is_told_and_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage.begin(1)
-    stage.want(1)
-    stage.step()
-    stage.clock.advance(10.0)
-    stage.cluster.delete_pod(stage.cluster.running(ID)[0])
-
-    def refuse(namespace: str, name: str) -> None:
-        raise ClusterError("jobs is forbidden", "Forbidden")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(stage.cluster, "restart_job", refuse)
-        for _ in range(4):
-            stage.clock.advance(1.0)
-            stage.observe(observed=0, lost_at=5.0)
-            stage.step()
-    assert "jobs is forbidden" in stage.events()[-1]
-    for _ in range(3):
-        stage.clock.advance(1.0)
-        stage.observe(observed=0, lost_at=5.0)
-        stage.step()
-    assert stage.cluster.running(ID)
-
-
 def test_a_job_scaled_by_somebody_else_is_brought_back(stage: Stage) -> None:
     stage.begin(4)
     stage.want(4)
@@ -558,22 +498,6 @@ def test_kept_logs_are_of_the_pods_in_the_cluster_of_the_request(stage: Stage) -
     stage.step()
     assert east.jobs["default", JOB].parallelism == 2
     assert sorted(stage.texts.get(ID).values()) == ["index 2 says goodbye\n", "index 3 says goodbye\n"]
-
-
-def test_the_job_is_restarted_in_the_cluster_of_its_request(stage: Stage) -> None:
-    east = _begin_in_the_east(stage, 1)
-    stage.observe(requested=1, observed=1)
-    stage.want(1)
-    stage.step()
-    stage.clock.advance(10.0)
-    east.delete_pod(east.running(ID)[0])
-    for _ in range(4):
-        stage.clock.advance(1.0)
-        stage.observe(requested=1, observed=0, lost_at=5.0)
-        stage.step()
-    assert [pod.index for pod in east.running(ID)] == [0]
-    assert "restart_job" in east.calls
-    assert "restart_job" not in stage.cluster.calls
 
 
 # The arbiter.

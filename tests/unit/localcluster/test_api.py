@@ -19,9 +19,18 @@ from localcluster.errors import ApiError
 from localcluster.http_types import Request, Response
 from localcluster.job_controller import build_pod, job_spec, job_status, pod_view
 from localcluster.jobs import Backoff, BackoffSettings, CreatePod, reconcile
-from localcluster.launch import NotStartable, PodDirs, build_launch, volumes_of
+from localcluster.launch import NotStartable, build_start, pod_setup
 from localcluster.resources import NAMESPACES
+from localcluster.runtime.docker_config import (
+    ImageFacts,
+    container_body,
+    objection,
+    volume_archive,
+    volume_requests,
+)
+from localcluster.runtime.process_launch import PodDirs, build_launch
 from localcluster.scheduler import pod_request
+from localcluster.services import ServiceNetwork
 from localcluster.store import Store
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -34,9 +43,9 @@ STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
 class Client:
     """Calls the Api and decodes; errors come back as their Status bodies."""
 
-    def __init__(self, store: Store, logs: Path) -> None:
+    def __init__(self, store: Store, logs: Path, network: ServiceNetwork | None = None) -> None:
         self.store = store
-        self.api = Api(store, ManualClock(), logs, lambda: [("loop", True)])
+        self.api = Api(store, ManualClock(), logs, lambda: [("loop", True)], network)
 
     def raw(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Response:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -300,11 +309,18 @@ def test_no_document_breaks_the_server(data: st.DataObject) -> None:
 
 
 def launch_or_say_why(pod: dict[str, Any]) -> None:
+    """What both runtimes make of whatever the API let in."""
     dirs = PodDirs(Path("/pods/u"))
     try:
-        volumes = volumes_of(pod, dirs, lambda *_: None, lambda *_: None)
+        setup = pod_setup(pod, "127.64.0.1", (), lambda *_: None, lambda *_: None)
         for container in pod["spec"]["containers"]:
-            build_launch(pod, container, "127.64.0.1", "127.0.0.1", dirs, volumes, {}, lambda *_: None, lambda *_: None)
+            nothing, log = (lambda *_: None), Path("/log")
+            request = build_start(pod, container, setup, 0, "127.0.0.1", nothing, nothing, log, 4096)
+            build_launch(request, dirs, {})
+            if objection(request, ImageFacts("i"), "jobs", (1, 41)) is None:
+                assert json.dumps(container_body(request, ImageFacts("i"), "jobs", {}))
+            volume_requests(setup)
+            assert volume_archive(setup)
     except NotStartable as error:
         assert error.message
 
@@ -424,7 +440,7 @@ def test_access_reviews_and_discovery(call: Client) -> None:
     assert (code, answer["status"]["allowed"]) == (201, True)
     assert "v1" in call("GET", "/api")[1]["versions"]
     groups = [group["name"] for group in call("GET", "/apis")[1]["groups"]]
-    assert groups == ["authorization.k8s.io", "batch"]
+    assert groups == ["apps", "authorization.k8s.io", "batch"]
     resources = [item["name"] for item in call("GET", "/apis/batch/v1")[1]["resources"]]
     assert resources == ["jobs", "jobs/status"]
     assert call("GET", "/version")[1]["major"] == "1"

@@ -159,13 +159,12 @@ def test_suspending_removes_all_pods_and_counts_them_as_nothing() -> None:
     assert suspended is not None and suspended.reason == "JobSuspended"
 
 
-def test_resuming_starts_all_indexes_at_once_and_forgets_the_back_off() -> None:
+def test_resuming_starts_at_once_what_ran_and_forgets_its_failures() -> None:
     world = running(2)
     for _ in range(3):
         world.delete(world.name_of(0))
         world.run_for(200)
         world.start_all()
-    world.delete(world.name_of(0))
     world.spec = replace(world.spec, suspend=True)
     world.settle()
     world.now += 1
@@ -178,6 +177,22 @@ def test_resuming_starts_all_indexes_at_once_and_forgets_the_back_off() -> None:
     world.delete(world.name_of(0))
     world.run_for(10)
     assert 0 in world.active()
+
+
+def test_an_index_that_waits_goes_on_waiting_when_the_job_is_resumed() -> None:
+    world = running(3)
+    world.delete(world.name_of(0))
+    world.delete(world.name_of(2))
+    world.spec = replace(world.spec, suspend=True)
+    world.settle()
+    world.now += 1
+    world.spec = replace(world.spec, completions=1, parallelism=1)
+    world.settle()
+    world.spec = replace(world.spec, suspend=False, completions=3, parallelism=3)
+    world.settle()
+    assert sorted(world.active()) == [1, 2], "only what is cut off is forgotten"  # type: ignore[type-var]
+    world.run_for(9)
+    assert world.active()[0].index_ignored_failures == 1
 
 
 def test_a_terminating_pod_is_replaced_only_when_it_has_ended() -> None:

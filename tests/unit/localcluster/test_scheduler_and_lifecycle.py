@@ -16,6 +16,7 @@ from localcluster.pod_lifecycle import (
     phase_of,
     pod_status,
 )
+from localcluster.runtime.port import Started
 from localcluster.scheduler import NodeView, PodRequest, place, pod_request
 
 AMOUNTS = {"cpu": Fraction(4), "memory": Fraction(1000), "pods": Fraction(10)}
@@ -130,9 +131,36 @@ def test_init_containers_come_one_after_the_other() -> None:
     assert advance((broken, second, main), "Never", False, 1, 10).finished
 
 
+def test_an_image_that_cannot_be_pulled_backs_off_twice_as_long_each_time() -> None:
+    failed = record(Waiting("ErrImagePull", "no route", until=1), pull_failures=3)
+    assert advance((failed,), "Never", False, 0.5, 10).again_at == 1
+    step = advance((failed,), "Never", False, 1, 10)
+    assert (step.start, step.backed_off, step.again_at, step.finished) == ((), ("c",), 41, False)
+    (waiting,) = step.records
+    assert isinstance(waiting.state, Waiting) and waiting.state.reason == "ImagePullBackOff"
+    assert waiting.state.message == 'Back-off pulling image "i": ErrImagePull: no route'
+    assert advance(step.records, "Never", False, 41, 10).start == ("c",)
+    assert advance((record(failed.state, pull_failures=50),), "Never", False, 1, 10).again_at == 301
+
+
+def test_while_an_image_is_pulled_again_its_last_failure_is_shown() -> None:
+    shown = Waiting("ImagePullBackOff", "said")
+    status = pod_status({}, (record(Running(shown=shown)),), False, "127.64.0.1", "127.0.0.1", {}, 11.0)
+    assert status["containerStatuses"][0]["state"] == {"waiting": {"reason": "ImagePullBackOff", "message": "said"}}
+    assert status["phase"] == "Pending"
+
+
 def test_status_of_a_running_and_of_an_ended_pod() -> None:
     pod: dict[str, Any] = {"status": {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}}
-    running = pod_status(pod, (record(Running(10.0)),), False, "127.64.0.1", "127.0.0.1", {"c": "process://x"}, 11.0)
+    running = pod_status(
+        pod,
+        (record(Running(10.0)),),
+        False,
+        "127.64.0.1",
+        "127.0.0.1",
+        {"c": Started("u/c/0", 10.0, "process://x")},
+        11.0,
+    )
     assert running["phase"] == "Running"
     conditions = {item["type"]: item["status"] for item in running["conditions"]}
     assert conditions["Ready"] == conditions["ContainersReady"] == conditions["DisruptionTarget"] == "True"

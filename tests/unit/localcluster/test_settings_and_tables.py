@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import sys
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
-from localcluster.addresses import AddressPool
+from localcluster.addresses import AddressPool, NoAddress
 from localcluster.errors import ConfigError
 from localcluster.settings import parse_settings, pod_environment
 from localcluster.tables import human_duration
@@ -32,11 +33,22 @@ def test_flags_win_over_the_environment_over_defaults(tmp_path: Path) -> None:
         ["--node-memory", "0"],
         ["--node-resources", "gpu"],
         ["--log-level", "loud"],
+        ["--runtime", "containerd"],
+        ["--docker-host", "/var/run/docker.sock"],
     ],
 )
 def test_bad_settings_are_refused(argv: list[str]) -> None:
     with pytest.raises(ConfigError):
         parse_settings(argv, {})
+
+
+def test_the_engine_is_named_by_flag_or_by_dockers_own_variable() -> None:
+    settings = parse_settings(["--runtime", "docker"], {"DOCKER_HOST": "tcp://127.0.0.1:2375"})
+    assert (settings.runtime, settings.docker_host) == ("docker", "tcp://127.0.0.1:2375")
+    assert settings.docker_network == "host"
+    ours = {"DOCKER_HOST": "unix:///a", "ASPERATHOS_LOCALCLUSTER_DOCKER_HOST": "unix:///b"}
+    assert parse_settings([], ours).docker_host == "unix:///b"
+    assert parse_settings([], {}).docker_host == "unix:///var/run/docker.sock"
 
 
 def test_other_addresses_only_when_told() -> None:
@@ -57,6 +69,16 @@ def test_addresses_are_loopback_unique_and_stable() -> None:
     assert pool.take("pod3") == taken[3]
     pool.give_back("pod3")
     assert pool.take("pod11") not in set(taken) - {taken[3]}
+
+
+def test_addresses_of_a_network_leave_out_what_is_reserved_and_run_out() -> None:
+    pool = AddressPool(5, (IPv4Network("10.0.0.0/29"), IPv4Network("10.0.1.0/30")), {"10.0.0.1", "10.0.1.2"})
+    taken = {pool.take(f"pod{number}") for number in range(6)}
+    assert taken == {"10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.1.1"}
+    with pytest.raises(NoAddress):
+        pool.take("one too many")
+    pool.give_back("pod2")
+    assert pool.take("another") in taken
 
 
 @pytest.mark.parametrize(

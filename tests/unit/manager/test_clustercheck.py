@@ -76,7 +76,8 @@ def test_what_cannot_be_asked_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_others_are_asked_too() -> None:
     bad = ClusterReport(ok=False, findings=(Finding(service="controller", name="patch jobs.batch", ok=False),))
-    report = ClusterCheck(FakeCluster(), "default", {"controller": Other(bad), "monitor": Other(None)}).report()
+    colleagues = {"controller": Other(bad), "monitor": Other(None)}
+    report = ClusterCheck(FakeCluster(), "default", colleagues, probe=list).report()
     assert missing(report) == {
         ("controller", "patch jobs.batch"): "",
         ("monitor", "service"): "it does not answer",

@@ -93,18 +93,21 @@ def test_an_empty_batch_is_complete_an_empty_stream_is_not() -> None:
 def test_a_dedicated_queue_comes_first() -> None:
     of = submission(State.LOADING, spec={"queue": "dedicated"})
     assert step(of, stats=None, view=SubmissionView()) == ProvideQueue()
-    waiting = replace(QUEUE_POD, phase="Pending", reason="ContainerCreating", ip="", created_at=NOW)
-    assert step(of, stats=None, view=SubmissionView((), (waiting,))) == ProvideQueue(
-        reason="waiting for the queue's pod"
-    )
-    assert step(of, stats=None, view=SubmissionView((), (QUEUE_POD,))) == ProvideQueue(host="10.0.0.9")
     assert isinstance(step(of, stats=None, view=None, cluster_problem="it is away"), Hold)
+    made = of.model_copy(update={"redis_host": "10.0.0.9", "queue_at": NOW})
+    waiting = replace(QUEUE_POD, phase="Pending", reason="ContainerCreating", ip="", created_at=NOW)
+    for pods in ((), (waiting,), (QUEUE_POD,)):
+        held = step(made, stats=None, queue_problem="refused", view=SubmissionView((), pods))
+        assert held == Hold("waiting for the dedicated queue", RULES.watch_near_end)
+    held = step(made, stats=None, queue_problem="refused", warning="FailedCreate: quota", view=SubmissionView())
+    assert held == Hold("waiting for the dedicated queue: FailedCreate: quota", RULES.watch_near_end)
+    assert step(made, stats=None, view=SubmissionView((), (QUEUE_POD,))) == Begin()
 
 
 def test_a_dedicated_queue_that_crashes_at_once_is_an_error_before_it_has_an_address() -> None:
-    of = submission(State.LOADING, spec={"queue": "dedicated"})
+    of = submission(State.LOADING, spec={"queue": "dedicated"}, redis_host="10.0.0.9", queue_at=NOW)
     crashing = replace(QUEUE_POD, reason="CrashLoopBackOff", message="back-off 10s restarting failed container")
-    said = step(of, stats=None, view=SubmissionView((), (crashing,)))
+    said = step(of, stats=None, queue_problem="refused", view=SubmissionView((), (crashing,)))
     assert isinstance(said, Conclude)
     assert said.state is State.ERROR
     assert "CrashLoopBackOff" in said.reason
@@ -241,6 +244,45 @@ def test_jobs_that_take_nothing_are_an_error_after_some() -> None:
     assert found.state is State.ERROR
     took = step(submission(idle_generations=2), view=view, stats=replace(STATS, taken=3))
     assert took == Launch(2, "the Job ended (complete) with items left", idle=0)
+
+
+GOING = replace(POD, deleting=True, tracked=True)
+TAKEN = replace(POD, phase="Failed", exit_code=143, tracked=True)
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        pytest.param((GOING, replace(TAKEN, name="b", index=1)), id="on their way, and ended"),
+        pytest.param((replace(TAKEN, exit_code=137, disrupted=True),), id="evicted"),
+        pytest.param((replace(TAKEN, exit_code=None, deleting=True),), id="by force"),
+        pytest.param((TAKEN, replace(POD, name="b", phase="Succeeded")), id="and one was done"),
+        pytest.param((TAKEN, replace(POD, name="b", deleting=True)), id="and one was removed by the Job"),
+    ],
+)
+def test_a_job_all_of_whose_pods_were_taken_away_is_replaced(pods: tuple[PodView, ...]) -> None:
+    took = replace(STATS, taken=4)
+    view = SubmissionView((JOB,), pods)
+    assert step(submission(), view=view, stats=took) == Launch(2, "all pods of the Job were taken away", idle=0)
+    assert isinstance(step(submission(generation_at=NOW - 1), view=view, stats=took), Attend), "not in a hurry"
+    assert isinstance(step(submission(), view=view), Attend), "the back-off is for those that do nothing"
+    suspended = SubmissionView((replace(JOB, suspended=True),), pods)
+    assert isinstance(step(submission(), view=suspended, stats=took), Attend)
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        pytest.param((), id="none ever"),
+        pytest.param((TAKEN, replace(POD, name="b")), id="one at work"),
+        pytest.param((TAKEN, replace(POD, name="b", phase="Pending")), id="one about to run"),
+        pytest.param((TAKEN, replace(TAKEN, name="b", exit_code=1)), id="one crashed"),
+        pytest.param((replace(GOING, tracked=False),), id="scaled down"),
+        pytest.param((replace(TAKEN, generation=7),), id="of another Job"),
+    ],
+)
+def test_a_job_that_has_lost_only_some_pods_is_kept(pods: tuple[PodView, ...]) -> None:
+    assert isinstance(step(submission(), view=SubmissionView((JOB,), pods), stats=replace(STATS, taken=4)), Attend)
 
 
 def test_a_job_not_yet_made_is_made() -> None:

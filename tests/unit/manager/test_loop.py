@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from asperathos_worker.queue.api import QueueUnavailable
 
 from common.domain.errors import BadRequest, ClusterError, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
@@ -518,22 +519,26 @@ def test_a_dedicated_queue_is_there_before_its_items_and_its_results_outlive_it(
     dedicated(stage)
     stage.run(1)
     (pod,) = stage.cluster.pods.values()
-    assert pod.name == f"{ID}-queue"
-    assert stage.now.state is State.LOADING
+    assert pod.name.startswith(f"{ID}-queue-")
+    assert (stage.now.state, stage.now.reason) == (State.LOADING, "waiting for the dedicated queue")
+    address = stage.now.redis_host
+    assert address == stage.cluster.services["default", f"{ID}-queue"]["spec"]["clusterIP"]
+    assert stage.now.queue_password, "it is recorded before anything is made with it"
     stage.cluster.start(pod)
     stage.run(1)
-    assert stage.now.state is State.ONGOING
-    assert stage.now.redis_host == pod.ip
+    assert (stage.now.state, stage.now.reason) == (State.ONGOING, "")
     worker = next(pod for pod in stage.cluster.pods.values() if pod.index == 0)
     env = {entry["name"]: entry.get("value") for entry in worker.manifest["spec"]["containers"][0]["env"]}
-    assert env["REDIS_HOST"] == pod.ip
+    assert env["REDIS_HOST"] == address
+    assert stage.access.passwords == {}, "its workers have no user of the shared Redis"
     stage.cluster.start(worker)
     stage.work(2)
     stage.work(failing=True)
     stage.run(5)
     assert stage.now.state is State.FAILED
     assert stage.now.archived
-    assert (stage.cluster.jobs, stage.cluster.pods) == ({}, {})
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.deployments) == ({}, {}, {})
+    assert (stage.cluster.services, stage.cluster.secrets) == ({}, {})
     assert [result.result for result in stage.queue.results()[0]] == ["A", "B"]
     assert [failure.error for failure in stage.queue.dead()[0]] == ["cannot do c"]
 
@@ -551,16 +556,60 @@ def test_a_dedicated_queue_that_does_not_start_says_why() -> None:
     assert not stage.cluster.pods
 
 
-def test_a_dedicated_queue_that_dies_is_an_error() -> None:
+def test_a_dedicated_queue_whose_pod_is_replaced_is_an_error() -> None:
     stage = Stage()
     dedicated(stage)
     stage.run(1)
     assert stage.now.state is State.ONGOING
     queue_pod = next(pod for pod in stage.cluster.pods.values() if pod.index < 0)
-    stage.cluster.finish(queue_pod, 137, reason="OOMKilled")
+    stage.cluster.finish(queue_pod, 137, reason="Evicted")
     stage.run(2)
     assert stage.now.state is State.ERROR
-    assert "OOMKilled" in stage.now.reason
+    assert stage.now.reason == "the dedicated queue is empty: its pod was replaced, and its items went with the pod"
+    stage.run(700)
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.deployments) == ({}, {}, {})
+
+
+def test_a_dedicated_queue_that_the_manager_does_not_reach_is_an_error_in_the_end() -> None:
+    stage = Stage()
+    stage.queues.at = lambda _: (_ for _ in ()).throw(QueueUnavailable("no route"))  # type: ignore[method-assign]
+    dedicated(stage)
+    stage.run(15)
+    assert stage.now.reason == "waiting for the dedicated queue: the dedicated queue does not answer: no route"
+    stage.run(300)
+    assert (stage.now.state, stage.now.reason) == (State.ERROR, "the dedicated queue does not answer: no route")
+
+
+def test_a_dedicated_queue_that_starts_may_be_stopped_at_once() -> None:
+    stage = Stage(auto_start=False)
+    dedicated(stage)
+    stage.run(1)
+    stage.intend(Intent.STOP)
+    stage.run(1)
+    assert stage.now.state is State.STOPPED
+    stage.run(400)
+    assert (stage.cluster.pods, stage.cluster.deployments, stage.cluster.services) == ({}, {}, {})
+
+
+def test_a_crash_while_a_dedicated_queue_is_made_leaves_nothing_undone() -> None:
+    for call in ("create_secret", "create_service"):
+        stage = Stage()
+        dedicated(stage)
+        enter = stage.cluster._enter
+
+        def dying(entered: str, deadly: str = call, enter: Callable[[str], None] = enter) -> None:
+            enter(entered)
+            if entered == deadly:
+                raise RuntimeError("killed")
+
+        stage.cluster._enter = dying  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError):
+            stage.run(1)
+        stage.cluster._enter = enter  # type: ignore[method-assign]
+        stage.restart()
+        stage.run(1)
+        assert stage.now.state is State.ONGOING
+        assert len(stage.cluster.deployments) == len(stage.cluster.services) == len(stage.cluster.secrets) == 1
 
 
 def test_an_error_is_told_even_when_the_cluster_is_away(stage: Stage) -> None:
@@ -661,7 +710,13 @@ def test_the_runners_archive_and_the_pods_token_come_and_go_with_the_submission(
     stage.restart()
     stage.submit(command=None, run="work {item}")
     stage.step()
-    assert list(stage.cluster.config_maps) == [("default", f"{ID}-runner")]
+    ((place, config_map),) = stage.cluster.config_maps.items()
+    assert place == ("default", f"{ID}-runner")
+    assert [owner["name"] for owner in config_map["metadata"]["ownerReferences"]] == [f"{ID}-g1"]
+    stage.cluster.delete_job("default", f"{ID}-g1", 0)
+    stage.run(10)
+    ((_, config_map),) = stage.cluster.config_maps.items()
+    assert [owner["name"] for owner in config_map["metadata"]["ownerReferences"]] == [f"{ID}-g2"]
     stage.work()
     stage.run(10)
     assert stage.now.state is State.COMPLETED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from manager.manifests import (
     ManifestSettings,
     initial_replicas,
     job_ttl,
-    queue_pod,
+    queue_deployment,
+    queue_secret,
+    queue_service,
     redis_secret,
     runner_config_map,
     worker_job,
@@ -108,24 +111,55 @@ def test_a_dedicated_queue_has_its_host_in_the_environment_and_no_secret() -> No
 
 
 def test_the_dedicated_queue_listens_on_its_pods_address_only() -> None:
-    pod = queue_pod(submission(queue="dedicated"), SETTINGS)
-    (only,) = pod["spec"]["containers"]
+    deployment = queue_deployment(submission(queue="dedicated"), SETTINGS)
+    template = deployment["spec"]["template"]
+    (only,) = template["spec"]["containers"]
     command = only["command"]
     assert command[0] == "redis-server"
     assert command[command.index("--bind") + 1] == "$(POD_IP)"
     assert command[command.index("--port") + 1] == "6379"
     assert only["env"] == [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
-    assert pod["metadata"]["labels"]["asperathos.io/role"] == "queue"
+    assert template["metadata"]["labels"]["asperathos.io/role"] == "queue"
+    assert restricted_faults(template["spec"]) == []
 
 
 def test_the_dedicated_queue_keeps_its_items_when_its_server_is_started_again() -> None:
-    pod = queue_pod(submission(queue="dedicated"), SETTINGS)["spec"]
+    spec = queue_deployment(submission(queue="dedicated"), SETTINGS)["spec"]
+    pod = spec["template"]["spec"]
     (only,) = pod["containers"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert pod["restartPolicy"] == "Always"
-    assert pod["volumes"] == [{"name": "data", "emptyDir": {}}]
-    assert only["volumeMounts"] == [{"name": "data", "mountPath": "/data"}]
+    assert {"name": "data", "emptyDir": {}} in pod["volumes"]
+    assert {"name": "data", "mountPath": "/data"} in only["volumeMounts"]
     assert only["command"][only["command"].index("--dir") + 1] == "/data"
     assert only["command"][only["command"].index("--appendonly") + 1] == "yes"
+
+
+def test_what_belongs_to_a_dedicated_queue_is_owned_by_its_deployment_and_leads_to_its_pod() -> None:
+    of = submission(queue="dedicated", labels={"team": "a"}).model_copy(update={"queue_password": "hush"})
+    deployment = queue_deployment(of, SETTINGS)
+    service, secret = queue_service(of, SETTINGS, "the-uid"), queue_secret(of, SETTINGS, "the-uid")
+    for owned in (service, secret):
+        (owner,) = owned["metadata"]["ownerReferences"]
+        assert owner == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "kj-1234567-queue", "uid": "the-uid"}
+        assert owned["metadata"]["labels"]["asperathos.io/submission"] == "kj-1234567"
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+    assert service["spec"]["selector"].items() <= labels
+    assert [port["port"] for port in service["spec"]["ports"]] == [6379]
+    assert secret["metadata"]["name"] in str(deployment["spec"]["template"]["spec"]["volumes"])
+
+
+def test_the_password_of_a_dedicated_queue_is_in_its_secret_only_and_redis_is_told_a_digest() -> None:
+    of = submission(queue="dedicated").model_copy(update={"queue_password": "hush"})
+    data = {key: base64.b64decode(value).decode() for key, value in queue_secret(of, SETTINGS, "u")["data"].items()}
+    assert data["password"] == "hush"
+    admin, anyone = data["users.acl"].splitlines()
+    assert admin == f"user asperathos on #{hashlib.sha256(b'hush').hexdigest()} ~* &* +@all"
+    assert "nopass" in anyone
+    assert "-@admin -@dangerous" in anyone
+    told = f"{queue_deployment(of, SETTINGS)}{queue_service(of, SETTINGS, 'u')}{worker_job(of, 1, 1, SETTINGS)}{of!r}"
+    assert "hush" not in told
 
 
 def test_resources_and_placement_are_passed_on() -> None:

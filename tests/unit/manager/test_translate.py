@@ -96,7 +96,7 @@ def test_every_field_has_its_place() -> None:
     }
     assert spec.dashboard.model_dump() == {
         "enabled": False,
-        "plugin": "builtin",
+        "plugin": "grafana",
         "datasource": "influxdb",
         "theme": "dark",
     }

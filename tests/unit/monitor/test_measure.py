@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Any
 
 import pytest
 from asperathos_worker.queue.histogram import observed
@@ -10,7 +8,7 @@ from asperathos_worker.queue.records import Histogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.domain.cluster import PodView, SubmissionView
+from common.domain.cluster import SubmissionView
 from common.domain.progress import Observation, Replicas
 from monitor.measure import SPACING, WINDOW, measure, moved_window
 from monitor.record import Sample
@@ -123,7 +121,7 @@ def test_replicas_by_reality() -> None:
         ),
     )
     seen = measure(ID, info(), reading(view=view, desired=5), (), None).replicas
-    assert seen == Replicas(desired=5, requested=4, observed=2, pending=1, leaving=1, crashed=1)
+    assert seen == Replicas(desired=5, requested=4, observed=2, pending=1, leaving=1)
 
 
 @pytest.mark.parametrize("newest", [job(4, generation=2, ended="Complete"), job(4, generation=2, suspended=True)])
@@ -177,18 +175,3 @@ def test_time_is_monotonic_whatever_the_clock_does(ats: list[float], created: fl
         if previous is not None:
             assert seen.at >= previous.at and seen.elapsed >= previous.elapsed
         previous = seen
-
-
-def test_pods_that_were_taken_away_and_pods_that_crashed() -> None:
-    def ended(index: int, at: float, code: int, **given: Any) -> PodView:
-        return dataclasses.replace(pod(index, "Failed", **given), finished_at=at, exit_code=code)
-
-    at = stats().at
-    pods = (
-        ended(0, at - 9.0, 143),
-        ended(1, at - 4.0, 1, deleting=True),
-        ended(2, at - 5.0, 1),
-        ended(3, at - 99.0, 1),
-    )
-    seen = measure(ID, info(), reading(view=SubmissionView((), pods)), (), None).replicas
-    assert (seen.lost_at, seen.crashed, seen.leaving) == (at - 4.0, 1, 0)

@@ -14,12 +14,13 @@ from common.http.contracts import MonitoringView, ScalingView
 from tests.fakes.clock import FakeClock
 from tests.fakes.records import MemoryMetrics, MemoryRecords, MemoryWakeups
 from visualizer.api import Pages, register
-from visualizer.boards import Board, BuiltinVisualizer, Visualizer
+from visualizer.boards import GRAFANA, Board, BuiltinVisualizer, Visualizer
 from visualizer.service import BoardService, Freshness, Watching
 from visualizer.streams import Streams, StreamSettings
 
 T = TypeVar("T")
 BASE = "http://pages.example:5002"
+_BUILTIN: Mapping[str, Visualizer] = dict.fromkeys(("builtin", *GRAFANA), BuiltinVisualizer())
 
 
 class FakeSources:
@@ -80,7 +81,11 @@ class Fixture:
         self.wakeups = MemoryWakeups(self.clock)
         self.stopping = threading.Event()
         self.boards = BoardService(
-            self.records, self.wakeups, visualizers or {"builtin": BuiltinVisualizer()}, BASE, self.clock
+            self.records,
+            self.wakeups,
+            visualizers or dict.fromkeys(("builtin", *GRAFANA), BuiltinVisualizer()),
+            BASE,
+            self.clock,
         )
         self.watching = Watching(self.sources, self.metrics, self.clock, Freshness(1.0, 2.0))
         self.app: Flask = create_app(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from common.domain.errors import Unavailable
 from tests.unit.visualizer.fake_sources import BASE, Fixture
 from visualizer.boards import Board, BuiltinVisualizer, checked_visualizer
+from visualizer.settings import Settings
 
 ORIGINAL = {
     "plugin": "kubejobs",
@@ -124,9 +126,9 @@ def test_redis_away_is_503() -> None:
 
 
 def test_the_builtin_visualizer_says_when_it_stands_in_for_another() -> None:
-    board = Board(id="kj-1", asked="k8s-grafana", visualizer="builtin", url="u", created_at=1.0)
-    assert "k8s-grafana" in BuiltinVisualizer().publish(board)
-    assert BuiltinVisualizer().publish(board.model_copy(update={"asked": "builtin"})) == ""
+    board = Board(id="kj-1", visualizer="k8s-grafana", created_at=1.0)
+    assert "ASPERATHOS_GRAFANA_URL" in BuiltinVisualizer().publish(board)
+    assert BuiltinVisualizer().publish(board.model_copy(update={"visualizer": "builtin"})) == ""
 
 
 def test_a_plugin_is_a_class_with_the_three_methods() -> None:
@@ -143,8 +145,8 @@ class Wall:
         self.shown: list[str] = []
         self.removed: list[str] = []
 
-    def url(self, base: str, id: str) -> str:
-        return f"http://wall.example/{id}"
+    def url(self, base: str, board: Board) -> str:
+        return f"http://wall.example/{board.id}"
 
     def publish(self, board: Board) -> str:
         if self.away:
@@ -160,3 +162,37 @@ def test_a_users_own_visualizer_names_its_url() -> None:
     fixture = Fixture(visualizers={"wall": Wall()})
     fixture.http.post("/visualizing/kj-1", json={"visualizer_plugin": "wall"})
     assert fixture.http.get("/visualizing/kj-1").json["url"] == "http://wall.example/kj-1"
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"GRAFANA_URL": "http://grafana:3000", "GRAFANA_TOKEN": "t"}, "ASPERATHOS_INFLUX_URL"),
+        ({"GRAFANA_URL": "grafana:3000"}, "http://"),
+        ({"GRAFANA_URL": "http://grafana:3000", "INFLUX_URL": "http://influxdb:8086"}, "ASPERATHOS_GRAFANA_TOKEN"),
+        (
+            {
+                "GRAFANA_URL": "http://grafana:3000",
+                "INFLUX_URL": "http://influxdb:8086",
+                "GRAFANA_TOKEN": "t",
+                "GRAFANA_USERNAME": "u",
+            },
+            "either",
+        ),
+    ],
+)
+def test_wrong_settings_of_grafana_are_told(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"ASPERATHOS_{name}", value)
+    with pytest.raises(ValidationError, match=told):
+        Settings()
+
+
+def test_grafana_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"GRAFANA_URL": "http://g:3000/", "INFLUX_URL": "http://i:8086", "GRAFANA_USERNAME": "admin"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"ASPERATHOS_{name}", value)
+    assert Settings().grafana_url == "http://g:3000"

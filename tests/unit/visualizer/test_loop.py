@@ -35,13 +35,26 @@ class Bench:
         return [self.steps.step("kj-1") for _ in range(times)][-1]
 
 
-def test_a_board_is_published_once() -> None:
+def test_a_board_is_published_and_again_while_its_submission_goes_on() -> None:
     bench = Bench()
     assert list(bench.steps.active_ids()) == ["kj-1"]
     assert bench.run() == CHECK
-    assert bench.wall.shown == ["kj-1"]
+    assert bench.wall.shown == ["kj-1"] * 3
     assert bench.board is not None
     assert (bench.board.published, bench.board.seen, bench.board.reason) == (True, True, "")
+    assert bench.fixture.http.put("/visualizing/kj-1/stop").status_code == 204
+    assert bench.run() == CHECK
+    assert bench.wall.shown == ["kj-1"] * 3
+
+
+def test_what_was_published_once_may_be_out_of_date() -> None:
+    bench = Bench()
+    bench.run()
+    bench.wall.away = True
+    with pytest.raises(Unavailable):
+        bench.steps.step("kj-1")
+    view = bench.fixture.http.get("/visualizing/kj-1").json
+    assert (view["url"], view["reason"]) == ("http://wall.example/kj-1", "may be out of date: the wall is away")
 
 
 def test_a_visualizer_that_is_away_is_told_and_tried_again() -> None:

@@ -1,0 +1,1 @@
+"""Parts of benchmarks.control: who competes, in what, and which bars are set."""
