@@ -15,6 +15,7 @@ PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples"
 OTHERS = {
     *(f"ASPERATHOS_{name}" for name in ("HOME", "ITEM", "ITEMS_URL", "ITEMS_TOKEN", "VERSION", "TEST_COMPOSE")),
     "ASPERATHOS_VOLUME_",
+    "ASPERATHOS_JOBS_",
 }
 """Read elsewhere: by the command line, by workers, by compose, by tests."""
 
