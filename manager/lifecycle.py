@@ -34,7 +34,7 @@ class LifecycleRules:
     idle_generations: int = 3
     """Jobs in a row that ended well without taking an item before the submission is an error."""
     lost_generations: int = 5
-    """Jobs in a row all of whose pods were taken away before they took an item until Kubernetes' back-off is kept to."""
+    """Jobs in a row all of whose pods were taken away before they took an item until its back-off is kept to."""
     view_age: float = 3.0
     """A Job younger than this may be missing from a view only because the view is older."""
     exit_margin: float = 5.0
