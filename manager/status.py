@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.domain.progress import Decision, Observation, Replicas
+from common.domain.states import State
 from common.domain.submission import Kind, Submission, SubmissionSpec
 from manager.forecasting import expected_seconds, forecast
 from manager.standing import counts_of, progress_of
@@ -51,7 +52,7 @@ def status(
         "cluster": submission.cluster,
         "state": submission.state.value,
         "intent": submission.intent.value,
-        "reason": submission.reason,
+        "reason": submission.reason or _kept_waiting(submission, decision),
         "warnings": list(submission.warnings),
         "law": submission.spec.law,
         "created_at": submission.created_at,
@@ -121,6 +122,13 @@ def _outcome(submission: Submission, elapsed: float) -> dict[str, Any]:
         "scalings": summary.scalings if summary else 0,
         "peak_replicas": summary.peak_replicas if summary else 0,
     }
+
+
+def _kept_waiting(submission: Submission, decision: Decision | None) -> str:
+    """Why none of the replicas that law and guard want is granted."""
+    if submission.state is not State.ONGOING or decision is None or decision.granted or not decision.asked:
+        return ""
+    return f"no replica is granted: {decision.reason}"
 
 
 def _error(submission: Submission, observation: Observation | None) -> float:

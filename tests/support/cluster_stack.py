@@ -125,7 +125,10 @@ class Home:
         """Remove all of it, and wait until the namespace is gone."""
         self._delete(f"/api/v1/namespaces/{self.namespace}")
         for plural in ("clusterrolebindings", "clusterroles"):
-            self._delete(f"/apis/rbac.authorization.k8s.io/v1/{plural}/{self.namespace}")
+            path = f"/apis/rbac.authorization.k8s.io/v1/{plural}"
+            for made in self._ours(path):
+                if made["metadata"]["name"].startswith(f"{self.namespace}-"):
+                    self._delete(f"{path}/{made['metadata']['name']}")
         end = time.monotonic() + 120
         while self._exists(f"/api/v1/namespaces/{self.namespace}"):
             assert time.monotonic() < end, f"namespace {self.namespace} does not go"
@@ -136,9 +139,10 @@ class Home:
         plural = f"{document['kind'].lower()}s"
         is_namespaced = "namespace" in document["metadata"]
         place = f"namespaces/{self.namespace}/{plural}" if is_namespaced else plural
-        name = document["metadata"]["name"] if is_namespaced else self.namespace
-        if "roleRef" in document and not is_namespaced:
-            document["roleRef"]["name"] = name
+        prefix = "" if is_namespaced else f"{self.namespace}-"
+        name = prefix + document["metadata"]["name"]
+        if "roleRef" in document:
+            document["roleRef"]["name"] = prefix + document["roleRef"]["name"]
         for subject in document.get("subjects", ()):
             subject["namespace"] = self.namespace
         self._make(f"/apis/rbac.authorization.k8s.io/v1/{place}", document, name)
@@ -152,9 +156,16 @@ class Home:
     def _remove_leftovers(self) -> None:
         roles = "/apis/rbac.authorization.k8s.io/v1"
         for path in ("/api/v1/namespaces", f"{roles}/clusterrolebindings", f"{roles}/clusterroles"):
-            for left in self._api.call("GET", path, [("labelSelector", f"{LABEL}={RUN}")]).json()["items"]:
+            for left in self._ours(path):
                 if time.time() - (seconds(left["metadata"]["creationTimestamp"]) or 0.0) > LEFT_OVER:
                     self._delete(f"{path}/{left['metadata']['name']}")
+
+    def _ours(self, path: str) -> list[dict[str, Any]]:
+        """What any run has made there."""
+        listed: list[dict[str, Any]] = self._api.call("GET", path, [("labelSelector", f"{LABEL}={RUN}")]).json()[
+            "items"
+        ]
+        return listed
 
     def _delete(self, path: str) -> None:
         try:

@@ -70,6 +70,17 @@ def test_a_running_submission_tells_what_is_measured() -> None:
     assert told["ends_at"] == pytest.approx(CREATED + 50)
 
 
+def test_one_that_the_arbiter_keeps_waiting_says_why() -> None:
+    def reason(decision: Decision, **fields: Any) -> str:
+        return str(status(submission(**fields), observed(), CREATED + 25, decision)["reason"])
+
+    waits = decided(granted=0, asked=2, reason="arbiter: 0 of 2 asked, the cluster has 0 GPUs")
+    assert reason(waits) == "no replica is granted: arbiter: 0 of 2 asked, the cluster has 0 GPUs"
+    assert reason(waits, reason="quota") == "quota"
+    assert reason(waits, state=State.COMPLETED) == ""
+    assert reason(decided(granted=0, asked=0, reason="nothing arrives")) == ""
+
+
 def test_the_last_decision_knows_the_end_better() -> None:
     told = status(submission(), observed(), CREATED + 25, decided(eta=60.0, feasible=False))
     assert told["eta"] == pytest.approx(53)
