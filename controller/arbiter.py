@@ -9,7 +9,10 @@ The order, first come first served out of what is left:
    a. streams, whose work is due now,
    b. batches whose deadlines can be met, by deadline, those that have no time to spare first
       (earliest deadline until zero laxity),
-   c. the other batches, the least work first: late ones, then those without a deadline.
+   c. the other batches, the least work first: late ones, then those without a deadline;
+3. where submissions compete, what nobody wants goes to batches that can be early, in the same order: a batch that is
+   out of the way leaves room for those that are still to come, and costs the same replica seconds. A law that asks for
+   just enough would otherwise idle now and miss room later.
 
 Which deadlines can be met: with W the replica seconds left and C the replicas there are, a set of batches meets all
 its deadlines only if, for each deadline d, the work due by d fits: sum of W <= C * (time until d). Going by deadline,
@@ -37,6 +40,8 @@ _MOST_TURNS = 0.25
 """At most this share of the capacity goes to turns, except to the first in line."""
 _TOLERANCE = 1.1
 """Work may exceed what fits by this factor before a deadline is given up: it is an estimate."""
+_COMPETING = 0.3
+"""Two or more deadlines on one cluster compete once so much of its capacity is wanted."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _MOST_NAMED = 3
 
@@ -45,7 +50,7 @@ class Demand(BaseModel):
     """What one submission asks of its cluster.
 
     ``wanted``: what its law and guard ask for. ``minimum``: the user's. ``most``: how many could be of use.
-    ``holding``: replicas it has or has asked the cluster for. ``work``: replica seconds left, None when not known.
+    ``holding``: replicas it was granted last. ``work``: replica seconds left, None when not known.
     ``urgent``: it is due now, as a stream's. ``until``: when it stops counting unless it is renewed.
     """
 
@@ -55,6 +60,8 @@ class Demand(BaseModel):
     minimum: int = 0
     most: int
     holding: int = 0
+    early: int = 0
+    """How many it may get beyond its wish, to be early: 0 where its law is to be followed to the letter."""
     requests: Requests = Requests()
     priority: Priority = Priority.NORMAL
     deadline_at: float | None = None
@@ -86,31 +93,34 @@ class Demand(BaseModel):
 
 @dataclass(frozen=True)
 class Share:
-    """What a submission gets. ``reason`` says why it is less than it wants, empty when it is not."""
+    """What a submission gets. ``reason`` says why it is not what it wants, empty when it is."""
 
     replicas: int
     reason: str = ""
 
 
-def share(id: str, demands: Mapping[str, Demand], capacity: Capacity, now: float) -> Share:
-    """The share of one of the demands, taken only as far as the others have handed theirs back."""
+def share(id: str, demands: Mapping[str, Demand], capacity: Capacity, now: float, eager: bool = True) -> Share:
+    """The share of one of the demands, taken only as far as the others have decided to do without. Replicas of theirs
+    that still finish an item leave by themselves. ``eager``: what nobody wants may be given to who can be early."""
     mine = demands[id]
     standing = {key: demand for key, demand in demands.items() if key == id or demand.stands(now)}
-    due = allocate(standing, capacity, now)[id]
+    due = allocate(standing, capacity, now, eager)[id]
     room = _Room(capacity)
     for key, demand in standing.items():
         if key != id:
             room.take(demand.requests, demand.holding)
     there = max(mine.holding, room.fits(mine.requests, due.replicas))
     if there < due.replicas:
+        if there >= mine.wanted:
+            return Share(there, "" if there == mine.wanted else _early(there, mine))
         told = f"arbiter: {there} of {mine.wanted} asked, {_has(capacity)}; others still hold what is due to it"
         return Share(there, told)
     return due
 
 
-def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> dict[str, Share]:
-    """The shares of all. Their sum fits into the capacity, and nobody gets more than it wants."""
-    if _all_fit(demands.values(), capacity):
+def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float, eager: bool = False) -> dict[str, Share]:
+    """The shares of all. Their sum fits into the capacity. Unless ``eager`` nobody gets more than it wants."""
+    if _all_fit(demands.values(), capacity) and not (eager and _compete(demands.values(), capacity)):
         return {id: Share(demand.wanted) for id, demand in demands.items()}
     room = _Room(capacity)
     granted = dict.fromkeys(demands, 0)
@@ -120,6 +130,9 @@ def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> d
     order = list(_in_order(demands, kept, given_up, now))
     for id in order:
         granted[id] += room.grant(demands[id].requests, demands[id].wanted - granted[id])
+    for id in order if eager else ():
+        if id in kept and granted[id] >= demands[id].wanted:
+            granted[id] += room.grant(demands[id].requests, demands[id].early)
     return {id: _told(id, demands, granted, order, given_up, capacity) for id in demands}
 
 
@@ -186,6 +199,13 @@ def _amounts(requests: Requests) -> Iterator[tuple[str, float]]:
 def _all_fit(demands: Iterable[Demand], capacity: Capacity) -> bool:
     room = _Room(capacity)
     return all(room.grant(demand.requests, demand.wanted) == demand.wanted for demand in demands)
+
+
+def _compete(demands: Iterable[Demand], capacity: Capacity) -> bool:
+    """Whether deadlines are likely to get in each other's way."""
+    racing = [demand for demand in demands if demand.deadline_at is not None]
+    wanted = sum(_portion(demand.requests, capacity) * demand.wanted for demand in racing)
+    return len(racing) > 1 and wanted >= _COMPETING
 
 
 def _portion(requests: Requests, capacity: Capacity) -> float:
@@ -306,7 +326,7 @@ def _told(
 ) -> Share:
     demand, replicas = demands[id], granted[id]
     if replicas >= demand.wanted:
-        return Share(replicas)
+        return Share(replicas, "" if replicas == demand.wanted else _early(replicas, demand))
     first = [other for other in order[: order.index(id)] if granted[other] > 0]
     told = f"arbiter: {replicas} of {demand.wanted} asked, {_has(capacity)}"
     if first:
@@ -315,6 +335,10 @@ def _told(
     if id in given_up:
         told += "; its deadline cannot be met beside theirs" if first else "; its deadline cannot be met"
     return Share(replicas, told)
+
+
+def _early(replicas: int, demand: Demand) -> str:
+    return f"arbiter: {replicas}, {demand.wanted} asked: others compete for the cluster, and it has room now"
 
 
 def _has(capacity: Capacity) -> str:

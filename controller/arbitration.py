@@ -37,12 +37,11 @@ class Arbitration:
             outcome = settle(asked, None, now)
         else:
             demands = self._board.exchange(cluster, id, demand)
-            granted = share(id, demands, capacity, now)
+            granted = share(id, demands, capacity, now, eager=self._capacities.is_reserved(cluster))
             demand = aged(demand, granted.replicas, now)
             outcome = settle(asked, granted, now)
             self._sweep(cluster, demands, now)
-        holding = max(demand.holding, outcome.record.desired)
-        self._board.put(cluster, id, demand.model_copy(update={"holding": holding}))
+        self._board.put(cluster, id, demand.model_copy(update={"holding": outcome.record.desired}))
         waits = {"waiting_since": demand.waiting_since, "turn_until": demand.turn_until}
         return replace(outcome, record=outcome.record.model_copy(update=waits))
 

@@ -101,6 +101,11 @@ class Capacities:
         """The cluster's name, that of the default one for an empty one."""
         return cluster or self._rules.default
 
+    def is_reserved(self, cluster: str) -> bool:
+        """Whether the operator has said what submissions may use there: using it all then takes nothing from others,
+        as it might where it is what the nodes happen to offer."""
+        return isinstance(self._rules.of(self.name(cluster)), int | Limits)
+
     def asked_for(self) -> list[str]:
         """The clusters whose nodes are to be looked at."""
         with self._lock:

@@ -110,7 +110,8 @@ def demand_of(asked: Asked, now: float) -> Demand:
         wanted=asked.replicas,
         minimum=asked.bounds.minimum,
         most=max(asked.replicas, most),
-        holding=max(record.requested, record.desired),
+        holding=record.desired,
+        early=max(0, most - asked.replicas) if _may_be_early(asked) else 0,
         requests=request.requests,
         priority=request.priority,
         deadline_at=None if seen.deadline is None or not is_batch else now + _finite(seen.deadline - seen.elapsed),
@@ -121,6 +122,15 @@ def demand_of(asked: Asked, now: float) -> Demand:
         turn_until=record.turn_until,
         until=now + max(_LEAST_STANDING, _STANDING_INTERVALS * request.control.interval),
     )
+
+
+def _may_be_early(asked: Asked) -> bool:
+    """Whether it may get more than its law asks for: the law only has the deadline in mind, it knows how long items
+    take, and no step is limited."""
+    control, counts = asked.record.request.control, asked.observation.counts
+    is_free = control.max_step_up is None and control.cooldown_up == 0
+    waiting = counts.ready + counts.delayed > 0
+    return asked.record.request.law == "deadline" and is_free and waiting and asked.proposal.eta is not None
 
 
 def work_left(asked: Asked) -> float | None:

@@ -22,8 +22,7 @@ class Board:
         granted = share(name, self._demands, self._capacity, now)
         outcome = settle(asked, granted, now)
         mine = aged(self._demands[name], granted.replicas, now)
-        holding = max(mine.holding, outcome.record.desired)
-        self._demands[name] = mine.model_copy(update={"holding": holding})
+        self._demands[name] = mine.model_copy(update={"holding": outcome.record.desired})
         waits = {"waiting_since": mine.waiting_since, "turn_until": mine.turn_until}
         return Outcome(outcome.record.model_copy(update=waits), outcome.decision)
 

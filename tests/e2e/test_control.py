@@ -111,7 +111,7 @@ def test_what_runs_can_be_changed(small: StackProcess) -> None:
     wrong = small.cli("change", id, "--law", "scirpted", check=False)
     assert wrong.returncode != 0 and "did you mean scripted?" in wrong.stderr
     lines = small.cli("decisions", id, "-n", "3").stdout.splitlines()
-    assert len(lines) == 4 and "the script says 5" in lines[-1]
+    assert 2 <= len(lines) <= 4 and "the script says 5" in lines[-1]
     events = small.cli("events", id).stdout
     assert "changed: " in events and "-> 5: the script says 5" in events
     assert small.cli("stop", id, "--now").stdout.split() == [id, "terminated"]

@@ -34,6 +34,7 @@ def demands(draw: st.DrawFn) -> Demand:
         minimum=draw(st.integers(0, 10)),
         most=wanted + draw(st.integers(0, 20)),
         holding=draw(st.integers(0, 50)),
+        early=draw(st.integers(0, 20)),
         requests=draw(requests),
         priority=draw(st.sampled_from(list(Priority))),
         deadline_at=draw(moments),
@@ -68,6 +69,16 @@ def test_the_shares_fit_and_nobody_gets_more_than_it_wants(crowd: dict[str, Dema
     assert all(bool(shares[id].reason) == (shares[id].replicas < crowd[id].wanted) for id in crowd)
 
 
+@given(crowds, capacities)
+def test_being_early_takes_nothing_from_anybody(crowd: dict[str, Demand], capacity: Capacity) -> None:
+    shares, eager = allocate(crowd, capacity, NOW), allocate(crowd, capacity, NOW, eager=True)
+    assert all(eager[id].replicas >= shares[id].replicas for id in crowd)
+    assert all(eager[id].replicas <= crowd[id].wanted + crowd[id].early for id in crowd)
+    limits = capacity.model_dump()
+    for name, amount in used(crowd, {id: one.replicas for id, one in eager.items()}).items():
+        assert limits[name] is None or amount <= limits[name] * (1 + 1e-6) + 1e-6, name
+
+
 @given(crowds, capacities, st.randoms())
 def test_everybody_computes_the_same_shares(crowd: dict[str, Demand], capacity: Capacity, chance: object) -> None:
     shuffled = list(crowd.items())
@@ -89,7 +100,7 @@ def test_nothing_is_left_idle_that_somebody_wants_and_that_fits(crowd: dict[str,
 @given(crowds.filter(bool), capacities)
 def test_a_share_taken_never_exceeds_what_is_there_or_was_had(crowd: dict[str, Demand], capacity: Capacity) -> None:
     granted = share("s0", crowd, capacity, NOW).replicas
-    assert 0 <= granted <= crowd["s0"].wanted
+    assert 0 <= granted <= crowd["s0"].wanted + crowd["s0"].early
     others = {id: one.holding for id, one in crowd.items() if id != "s0" and one.stands(NOW)}
     if granted > crowd["s0"].holding and capacity.replicas is not None:
         assert granted + sum(others.values()) <= capacity.replicas

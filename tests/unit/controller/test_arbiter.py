@@ -115,6 +115,32 @@ def test_nothing_is_taken_before_the_others_have_handed_it_back() -> None:
     assert share("new", {**demands, "old": demand(40, until=NOW - 1, holding=40)}, FORTY, NOW).replicas == 30
 
 
+# Being early.
+
+
+def test_where_deadlines_compete_what_nobody_wants_lets_the_first_be_early() -> None:
+    demands = {"later": demand(5, 400, work=2000, early=35), "sooner": demand(10, 100, work=900, early=20)}
+    shares = allocate(demands, FORTY, NOW, eager=True)
+    assert {id: one.replicas for id, one in shares.items()} == {"sooner": 30, "later": 10}
+    assert shares["sooner"].reason == "arbiter: 30, 10 asked: others compete for the cluster, and it has room now"
+    assert counts(demands) == {"sooner": 10, "later": 5}, "unless what the cluster has is not reserved for submissions"
+
+
+def test_nobody_is_early_alone_or_in_an_idle_cluster() -> None:
+    alone = {"one": demand(30, 100, work=900, early=10), "whenever": demand(5)}
+    assert allocate(alone, FORTY, NOW, eager=True)["one"].replicas == 30
+    idle = {"a": demand(5, 100, work=90, early=10), "b": demand(5, 200, work=90, early=10)}
+    assert [one.replicas for one in allocate(idle, FORTY, NOW, eager=True).values()] == [5, 5]
+
+
+def test_laws_that_are_to_be_followed_to_the_letter_are() -> None:
+    demands = {"scripted": demand(10, 100, work=900), "eager": demand(10, 200, work=900, early=5)}
+    assert {id: one.replicas for id, one in allocate(demands, FORTY, NOW, eager=True).items()} == {
+        "scripted": 10,
+        "eager": 15,
+    }
+
+
 # Turns.
 
 
