@@ -27,6 +27,13 @@ class Versioned(Generic[M]):
     version: int
 
 
+class Readings(Protocol):
+    """Numbers that others tell over HTTP."""
+
+    def read(self, url: str, parameters: Mapping[str, str]) -> Any:
+        """The JSON that is answered. Raises Unavailable when it is not to be had soon."""
+
+
 class Clock(Protocol):
     """Time. ``now`` is Unix seconds (may step), ``monotonic`` never goes back."""
 

@@ -270,6 +270,10 @@ class Announcer:
             kind=spec.kind,
             law=spec.law,
             settings=spec.monitoring.settings,
+            prices=spec.monitoring.prices,
+            queries=spec.monitoring.queries,
+            requests=requests_of(spec.resources),
+            budget=spec.budget,
             keep=spec.keep,
             revision=submission.revision,
         )

@@ -41,6 +41,8 @@ FIELDS: tuple[tuple[str, str], ...] = (
     (f"{_INFO}.visualizer_info.theme", "dashboard.theme"),
     (f"{_INFO}.monitor_plugin", "monitoring.plugin"),
     (f"{_INFO}.monitor_info.expected_time", "deadline"),
+    (f"{_INFO}.monitor_info.cluster_info_url", "monitoring.prices.url"),
+    (f"{_INFO}.monitor_info.desired_cost", "control.settings.budget"),
     (f"{_INFO}.monitor_info", "monitoring.settings"),
     (f"{_RESOURCES}.requests.cpu", "resources.cpu"),
     (f"{_RESOURCES}.requests.memory", "resources.memory"),
@@ -237,11 +239,15 @@ def _law(work: _Work) -> None:
     if work.choice(f"{_CONTROL}.metric_source", ("redis", "nop")) == "nop":
         work.warn(f"{_CONTROL}.metric_source", "nop means nothing here: progress is read from the queue")
     law = "nop" if actuator == "nop" else {"default": "threshold", "pid": "pid"}[strategy]
+    if work.get(f"{_INFO}.monitor_plugin") == "kubejobs_cost" and law != "nop":
+        # The original's laws moved replicas by the cost error; ours keeps to the budget at once.
+        law = "cost"
     work.put("control.law", law)
     settings = {
         "threshold": tuple(f"{_CONTROL}.{name}" for name in _STEPS),
         "pid": tuple(f"{_HEURISTIC}.{name}" for name in _GAINS),
         "nop": (),
+        "cost": (),
     }[law]
     for old in settings:
         work.move(old)
@@ -257,9 +263,16 @@ def _law(work: _Work) -> None:
 def _monitor(work: _Work) -> None:
     info = f"{_INFO}.monitor_info"
     plugin = work.get(f"{_INFO}.monitor_plugin")
-    known = {None: "items", "kubejobs": "items", "kubejobs_cost": "cost"}
+    known = {None: "items", "kubejobs": "items", "kubejobs_cost": "items"}
     work.put("monitoring.plugin", known.get(plugin, plugin) if isinstance(plugin, str | None) else plugin)
-    if plugin in (None, "kubejobs"):
+    if plugin == "kubejobs_cost":
+        for old, new in (("cluster_info_url", "monitoring.prices.url"), ("desired_cost", "control.settings.budget")):
+            value = work.get(f"{info}.{old}")
+            if value is None:
+                work.fault(f"{info}.{old}", "is required")
+            elif new != "control.settings.budget" or work.document.get("control", {}).get("law") == "cost":
+                work.put(new, value)
+    elif plugin in (None, "kubejobs"):
         if work.get(f"{info}.expected_time") is None and info not in {fault.field for fault in work.faults}:
             work.fault(f"{info}.expected_time", "is required")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.adapters.http_readings import HttpReadings
 from common.adapters.kubernetes_clusters import connect_clusters
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
@@ -38,6 +39,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             clusters=clusters,
             clock=foundation.clock,
             monitors=monitors,
+            readings=HttpReadings(),
         )
         loop = foundation.loop(MonitorLoop(world))
     app = foundation.app({"loop": loop.check} if loop is not None else None)

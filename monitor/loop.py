@@ -11,9 +11,10 @@ from common.domain.errors import Conflict, Unavailable
 from common.domain.events import DECISIONS
 from common.domain.progress import Decision, Observation
 from common.logging import get_logger
-from common.ports import Clock, Clusters, Journal, MetricStore, Queues, Records, Versioned
+from common.ports import Clock, Clusters, Journal, MetricStore, Queues, Readings, Records, Versioned
 from monitor.measure import Reading, measure, moved_window
 from monitor.monitors import Monitor, ProgressReading, progress_of
+from monitor.outside import Outside, with_told
 from monitor.points import points_of, tags_of
 from monitor.record import Monitoring
 from monitor.tally import counted
@@ -45,6 +46,7 @@ class World:
     clusters: Clusters
     clock: Clock
     monitors: Mapping[str, Monitor]
+    readings: Readings
 
 
 class MonitorLoop:
@@ -53,6 +55,7 @@ class MonitorLoop:
     def __init__(self, world: World) -> None:
         self._world = world
         self._views = Views(world.clusters, world.clock)
+        self._outside = Outside(world.readings, world.clock)
 
     def active_ids(self) -> Iterable[str]:
         return self._world.records.active_ids()
@@ -99,7 +102,8 @@ class MonitorLoop:
         monitoring = kept.value
         info = monitoring.request.plugin_info
         last = monitoring.observation
-        observation = measure(id, info, reading, monitoring.window, last)
+        told = self._outside.told(info)
+        observation = with_told(measure(id, info, reading, monitoring.window, last), told)
         progress, reason = progress_of(
             monitoring.request.plugin,
             self._world.monitors,
@@ -114,10 +118,11 @@ class MonitorLoop:
         )
         if reading.view is None and not reason:
             reason = "the cluster does not answer: replica counts are the last known"
+        reason = reason or told.trouble
         if reason and reason != monitoring.reason:
             log.warning("measured_with_trouble", id=id, reason=reason)
         observation = observation.model_copy(update={"progress": progress})
-        self._world.metrics.write(points_of(observation, tags_of(info)))
+        self._world.metrics.write(points_of(observation, tags_of(info), info.budget))
         self._world.observations.put(id, observation)
         learned = {
             "observation": observation,

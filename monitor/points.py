@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from common.domain.metrics import (
+    COST_ERROR,
+    CURRENT_SPENT,
+    DESIRED_COST,
     FLOW,
     JOB_PROGRESS,
     PARALLELISM,
@@ -41,8 +44,9 @@ def tags_of(info: MonitoringInfo) -> dict[str, str]:
     return {name: value for name, value in told.items() if value}
 
 
-def points_of(observation: Observation, tags: Mapping[str, str]) -> list[Point]:
-    """Every measurement of one moment. What is not known (time without a deadline, times of no items) is left out."""
+def points_of(observation: Observation, tags: Mapping[str, str], budget: float | None = None) -> list[Point]:
+    """Every measurement of one moment. What is not known (time without a deadline, times of no items, cost without a
+    price) is left out. ``budget``: money an hour that may be spent."""
     replicas, counts, service = observation.replicas, observation.counts, observation.service
     measured: list[tuple[Measurement, dict[str, float]]] = [
         (JOB_PROGRESS, {"value": observation.progress}),
@@ -56,6 +60,13 @@ def points_of(observation: Observation, tags: Mapping[str, str]) -> list[Point]:
         measured.append((PROGRESS_ERROR, {"value": observation.error}))
     if service.count:
         measured.append((SERVICE, service.model_dump(include=set(SERVICE.fields))))
+    if observation.price is not None:
+        # What is asked for is paid for, whether it runs yet or not.
+        cost = observation.price * (replicas.observed + replicas.pending)
+        measured.append((CURRENT_SPENT, {"value": cost}))
+        if budget is not None:
+            measured.append((DESIRED_COST, {"value": budget}))
+            measured.append((COST_ERROR, {"value": cost - budget}))
     waits = {
         "p50": observation.queue_wait_p50,
         "p95": observation.queue_wait_p95,

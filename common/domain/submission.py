@@ -31,6 +31,7 @@ from common.domain.fields import (
 from common.domain.pods import Affinity, KeyReference, Resources, Toleration, User, Volume
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
+from common.domain.readings import Prices, Query
 from common.domain.rules import Rule, named_faults
 from common.domain.states import Intent, State
 
@@ -46,6 +47,7 @@ MAX_ENV = 256 * 1024
 MAX_ANNOTATIONS = 128 * 1024
 """Largest annotations, in characters."""
 MAX_VOLUMES = 64
+MAX_QUERIES = 8
 
 
 def _env_form(value: object) -> str:
@@ -165,6 +167,10 @@ class Monitoring(Strict):
     plugin: Text = Field(default="items", description="Name of a monitor: what progress means.")
     interval: Annotated[PositiveDuration, Field(ge=0.1, description="Seconds between observations.")] = 2.0
     settings: dict[str, Any] = Field(default_factory=dict, description="The monitor's own settings.")
+    prices: Prices | None = Field(default=None, description="What a replica costs, for the law cost.")
+    queries: dict[Word, Query] = Field(
+        default_factory=dict, max_length=MAX_QUERIES, description="Metrics asked of Prometheus, for the law metric."
+    )
 
 
 class Dashboard(Strict):
@@ -358,6 +364,12 @@ class SubmissionSpec(Strict):
     def kind(self) -> Kind:
         """Batch unless it has a target."""
         return Kind.STREAM if self.target is not None else Kind.BATCH
+
+    @property
+    def budget(self) -> float | None:
+        """Money an hour that its law may spend; None without such a bound."""
+        told = self.control.settings.get("budget") if self.law == "cost" else None
+        return float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
 
     @property
     def law(self) -> str:

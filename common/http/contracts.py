@@ -14,6 +14,7 @@ from common.domain.forecast import Forecast
 from common.domain.history import History
 from common.domain.progress import Counts, Decision, Observation
 from common.domain.queues import QueueAddress
+from common.domain.readings import Prices, Query
 from common.domain.submission import MAX_REPLICAS, Control, Kind, Priority, ReplicaBounds, Target
 
 
@@ -38,6 +39,12 @@ class MonitoringInfo(Contract):
     law: str = ""
     """These three are told with the time series, for whoever looks for a submission there."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    prices: Prices | None = None
+    queries: dict[str, Query] = Field(default_factory=dict)
+    requests: Requests = Requests()
+    """What one replica asks for, to tell its price."""
+    budget: float | None = Field(default=None, ge=0)
+    """Money an hour that the submission may cost."""
     revision: int = 0
     """Of the submission's specification: what belongs to an earlier one than is known is out of date."""
     keep: float = Field(default=30 * 86400.0, ge=0)

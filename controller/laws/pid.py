@@ -10,12 +10,14 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.fields import Duration
 from controller.laws.base import Law, LawSettings, Memory, Proposal, Situation, recall
 
 _MOST_INTERVALS = 5.0
 """A longer gap between two decisions counts as this many intervals: nothing was steered meanwhile."""
 _TRACKING_INTERVALS = 3.0
 """The integral follows what was really granted with this time constant."""
+_MOST_RATE = 1e9
 _HYSTERESIS = 0.6
 """The output must leave the present count by this much: half a replica would flap at every half."""
 
@@ -27,6 +29,9 @@ class PidSettings(LawSettings):
     proportional_gain: float = Field(default=10.0, ge=-1e6, le=1e6)
     derivative_gain: float = Field(default=0.0, ge=-1e6, le=1e6)
     integral_gain: float = Field(default=0.1, ge=-1e6, le=1e6)
+    derivative_filter: Duration = Field(
+        default=10.0, description="Time constant that smooths the measured rate of progress (mode correct)."
+    )
     mode: Literal["correct", "compatible"] = Field(
         default="correct", description="compatible: exactly the original's arithmetic, truncation and wind-up included."
     )
@@ -88,7 +93,12 @@ def _correct(situation: Situation, settings: PidSettings, past: _Correct) -> Pro
     late = -situation.error
     gap = 0.0 if past.at is None else seen.at - past.at
     step = min(max(gap, 0.0), _MOST_INTERVALS * situation.interval)
-    rate = (seen.progress - past.progress) / gap if gap > 0 else past.rate
+    rate = past.rate
+    if gap > 0:
+        # A filter of the first order: progress comes in steps of whole items, whose slope is mostly noise.
+        weight = 1.0 - math.exp(-gap / settings.derivative_filter) if settings.derivative_filter > 0 else 1.0
+        rate += weight * ((seen.progress - past.progress) / gap - past.rate)
+        rate = min(max(rate, -_MOST_RATE), _MOST_RATE)
     damping = -settings.derivative_gain * rate
     if past.at is None:
         integral = situation.current - settings.proportional_gain * late - damping
@@ -111,7 +121,7 @@ def _correct(situation: Situation, settings: PidSettings, past: _Correct) -> Pro
     memory = _Correct(
         at=seen.at,
         progress=seen.progress,
-        rate=min(max(rate, -1e9), 1e9),
+        rate=rate,
         integral=integral,
         wanted=wanted,
         proportional_gain=settings.proportional_gain,

@@ -34,9 +34,9 @@ def test_longer_waits_are_never_less_late(late: Lateness, start: float, span: fl
     assert late.mean(start + more, start + more + span) >= first - 1e-4
 
 
-@given(amount, st.floats(0.0, 1e4), amount, short, short, st.floats(0.0, 1e4))
+@given(amount, st.integers(0, 10_000), amount, short, short, st.integers(0, 10_000))
 def test_more_replicas_never_leave_more_items_nor_more_late(
-    queue: float, capacity: float, arrived: float, seconds: float, service: float, more: float
+    queue: float, capacity: int, arrived: float, seconds: float, service: float, more: int
 ) -> None:
     step = Step(seconds, arrived, service, 1.0, 0.0, 5.0, of_wait(5.0))
     after, late = advance(queue, capacity, 1.0, step)

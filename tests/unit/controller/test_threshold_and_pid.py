@@ -128,3 +128,21 @@ def test_correct_pid_follows_what_was_granted() -> None:
         proposal = Pid().decide(situation(seen, current=wanted, maximum=100), settings, memory)  # type: ignore[arg-type]
         memory, wanted = proposal.memory, min(5, proposal.wanted)
     assert wanted < 5
+
+
+def test_the_derivative_is_filtered() -> None:
+    """Progress that comes in steps is damped less at once, and as much in the end, as without a filter."""
+
+    def after(filter_seconds: float, steps: int) -> float:
+        settings = PidSettings(
+            proportional_gain=0.0, integral_gain=0.0, derivative_gain=100.0, derivative_filter=filter_seconds
+        )
+        memory: object = {}
+        for number in range(steps + 1):
+            seen = observed(deadline=1000.0, elapsed=100.0, progress=0.1 * number, at=START + 5.0 * number)
+            memory = Pid().decide(situation(seen, current=5), settings, memory).memory  # type: ignore[arg-type]
+        return memory["rate"]  # type: ignore[index,no-any-return]
+
+    assert after(0.0, 1) == pytest.approx(0.02)
+    assert 0.0 < after(30.0, 1) < 0.01
+    assert after(30.0, 100) == pytest.approx(0.02, rel=0.01)

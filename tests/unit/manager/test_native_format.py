@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from common.domain.parsing import parse_native
 from common.domain.pods import EmptyDir, KeyReference, Resources, Toleration, Volume
+from common.domain.readings import Prices, Query
 from common.domain.submission import (
     Control,
     Dashboard,
@@ -38,6 +39,8 @@ PARTS: dict[str, type[BaseModel]] = {
     "replicas.": ReplicaBounds,
     "control.": Control,
     "monitoring.": Monitoring,
+    "monitoring.prices.": Prices,
+    "monitoring.queries.": Query,
     "resources.": Resources,
     "tolerations.": Toleration,
     "env.": KeyReference,
@@ -105,6 +108,10 @@ def test_examples_are_right(path: str) -> None:
         document["env"] = {"NAME": {"key": "k", **document.get("env", {}), name: value}}
     elif holder == "volumes":
         document["volumes"] = [{"path": "/p", **document.get("volumes", {}), name: value}]
+    elif holder == "monitoring.prices":
+        document["monitoring"] = {"prices": {name: value}}
+    elif holder == "monitoring.queries":
+        document["monitoring"] = {"queries": {"lag": {"url": "http://p", "query": "q", name: value}}}
     elif holder == "volumes.empty_dir":
         document["volumes"] = [{"path": "/p", "empty_dir": {name: value}}]
     elif holder == "tolerations":

@@ -197,3 +197,14 @@ def test_gpus_keep_their_vendor(name: str, vendor: str, kind: str) -> None:
 
 def test_images_of_the_original_run_as_whom_they_name() -> None:
     assert translated().spec.user == "image"
+
+
+def test_the_cost_monitor_becomes_a_budget() -> None:
+    cost = {"cluster_info_url": "http://prices.example/now", "desired_cost": 1.5}
+    done = translated(monitor_plugin="kubejobs_cost", monitor_info=cost, control={"trigger_up": 0.1})
+    spec = done.spec
+    assert (spec.law, spec.control.settings, spec.budget) == ("cost", {"budget": 1.5}, 1.5)
+    assert spec.monitoring.prices is not None
+    assert spec.monitoring.prices.url == "http://prices.example/now"
+    assert spec.deadline is None
+    assert any("trigger_up: means nothing under the law cost" in warning for warning in done.warnings)

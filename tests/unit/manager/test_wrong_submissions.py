@@ -283,7 +283,14 @@ COMPATIBLES = [
     compatible(f"{CONTROL}.heuristic_options", control={"heuristic_options": 5}),
     compatible(f"{CONTROL}.heuristic_options.integral_gain", control={"schedule_strategy": "pid"}),
     compatible(f"{INFO}.control_plugin", control_plugin="openstack"),
-    compatible(f"{INFO}.monitor_plugin", monitor_plugin="kubejobs_cost"),
+    compatible(
+        f"{INFO}.monitor_info.cluster_info_url", f"{INFO}.monitor_info.desired_cost", monitor_plugin="kubejobs_cost"
+    ),
+    compatible(
+        f"{INFO}.monitor_info.cluster_info_url",
+        monitor_plugin="kubejobs_cost",
+        monitor_info={"cluster_info_url": "ftp://prices", "desired_cost": 1.5},
+    ),
     compatible(f"{INFO}.monitor_plugin", monitor_plugin=5),
     compatible(f"{INFO}.monitor_info", monitor_info=5),
     compatible(f"{INFO}.monitor_info.expected_time", monitor_info={}),

@@ -17,6 +17,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
+from tests.fakes.readings import MemoryReadings
 from tests.fakes.records import MemoryJournal, MemoryMetrics, MemoryRecords, MemoryWakeups
 from tests.unit.monitor.builders import ID
 
@@ -37,6 +38,7 @@ class Bench:
         self.queue = MemoryQueue(self.clock.now)
         self.queues = MemoryQueues(lambda _: self.queue)
         self.monitors = dict(BUILT_IN)
+        self.readings = MemoryReadings()
         self.service = MonitorService(
             self.records, self.observations, self.metrics, self.wakeups, self.clock, self.monitors
         )
@@ -50,6 +52,7 @@ class Bench:
                 clusters=FakeClusters(self.cluster),
                 clock=self.clock,
                 monitors=self.monitors,
+                readings=self.readings,
             )
         )
 
