@@ -5,8 +5,11 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from asperathos_worker.queue.histogram import bucket_of
 
 from common.domain.progress import Counts, Decision, Observation, Replicas, ServiceTimes
 from common.domain.queues import QueueAddress
@@ -152,6 +155,7 @@ class Plant:
                 deviation=math.sqrt(variance),
                 longest=max(durations, default=0.0),
                 running=tuple(running),
+                buckets=dict(Counter(bucket_of(duration) for duration in durations)),
             ),
             attempts=len(durations) + len(running),
             replicas=Replicas(
