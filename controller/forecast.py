@@ -21,7 +21,7 @@ _STEPS = 6
 """Steps in which the queue is let empty."""
 _TAKEN_UP = 0.5
 """A law that steers takes up this share of what the work comes to beyond what was expected."""
-_SHARES = (0.05, 0.1, 0.5, 0.9, 0.95)
+_SHARES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95}
 
 Starts = tuple[tuple[float, float, float], ...]
 """How many items start evenly between when and when, in seconds from now."""
@@ -56,43 +56,40 @@ def forecast(
     settings, memory = settings or DeadlineSettings(), memory or {}
     seen = situation.observation
     proposal = Deadline().decide(situation, settings, memory)
-    said = {"at": seen.at, "wanted": replicas, "reason": reason or proposal.reason}
+    said = Forecast(at=seen.at, wanted=replicas, reason=reason or proposal.reason, feasible=proposal.feasible)
     if situation.kind is Kind.STREAM:
-        return Forecast(**{**said, "reason": reason})
+        return Forecast(at=seen.at, wanted=replicas, reason=reason)
     if seen.counts.outstanding == 0:
         over = seen.elapsed if seen.counts.total is not None else None
-        return Forecast(**said, p5=over, p10=over, p50=over, p90=over, p95=over, replica_seconds=0.0)
+        ended = dict.fromkeys(("p5", "p10", "p50", "p90", "p95"), over)
+        return said.model_copy(update={**ended, "feasible": True, "replica_seconds": 0.0})
     time = believed(situation)
     if time is None or replicas <= 0:
-        return Forecast(**said)
+        return said
     plan = planned(situation, settings, recalled(memory), time)
     outlook = plan.outlook
     course = _steered(plan, replicas, 1.0 - settings.confidence, situation) if steered else _steady(plan, replicas)
     if not math.isfinite(course.empty):
-        return Forecast(**said, feasible=proposal.feasible)
+        return said
     stretch = outlook.doubt * (1.0 - _TAKEN_UP if steered and situation.time_left is not None else 1.0)
     courses = [(weight, _stretched(course, math.exp(deviate * stretch))) for deviate, weight in NODES]
 
     def done_by(seconds: float) -> float:
         return sum(weight * outlook.done_by(seconds, starts) for weight, starts in courses)
 
-    p5, p10, p50, p90, p95 = (seen.elapsed + quantile(done_by, share, 0.0, time) for share in _SHARES)
+    quantiles = {name: seen.elapsed + quantile(done_by, share, 0.0, time) for name, share in _SHARES.items()}
     left = situation.time_left
-    chance = None if left is None else done_by(max(0.0, left))
     late = 0.0
     if not proposal.feasible and proposal.eta is not None and left is not None:
         late = max(0.0, proposal.eta - left)
-    return Forecast(
-        **said,
-        p5=p5,
-        p10=p10,
-        p50=p50,
-        p90=p90,
-        p95=p95,
-        chance=chance,
-        feasible=proposal.feasible,
-        late_by=late,
-        replica_seconds=course.spent + _tail_cost(outlook, course, p50 - seen.elapsed),
+    rest = _tail_cost(outlook, course, quantiles["p50"] - seen.elapsed)
+    return said.model_copy(
+        update={
+            **quantiles,
+            "chance": None if left is None else done_by(max(0.0, left)),
+            "late_by": late,
+            "replica_seconds": course.spent + rest,
+        }
     )
 
 
