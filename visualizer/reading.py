@@ -45,6 +45,8 @@ class Row(_Document):
     ends_at: float | None
     """When it is expected to end."""
     feasible: bool | None
+    chance: float | None = None
+    """Probability of meeting the deadline."""
     deadline_met: bool | None
     deadline_margin: float | None
 
@@ -112,6 +114,7 @@ def row_of(id: str, status: object) -> Row:
         # To the second: the manager counts it anew each time, and a page need not hear of milliseconds.
         ends_at=_rounded(_first(_number(document, "ends_at"), _number(forecast, "ends_at"))),
         feasible=_flag(forecast, "feasible") if "feasible" in forecast else _flag(document, "feasible"),
+        chance=_number(forecast, "chance"),
         deadline_met=_flag(document, "deadline_met") if "deadline_met" in document else _flag(summary, "deadline_met"),
         deadline_margin=_first(_number(document, "deadline_margin"), _number(summary, "deadline_margin")),
     )
@@ -147,8 +150,12 @@ def with_decision(row: Row, decision: Decision | None) -> Row:
     if decision is None or row.terminal:
         return row
     ends_at = row.ends_at if decision.eta is None else decision.at + decision.eta
+    foreseen = decision.forecast
+    if foreseen is not None and foreseen.p50 is not None and row.created_at is not None:
+        ends_at = row.created_at + foreseen.p50
     feasible = decision.feasible if row.feasible is None else row.feasible
-    return row.model_copy(update={"ends_at": ends_at, "feasible": feasible})
+    chance = row.chance if foreseen is None or foreseen.chance is None else round(foreseen.chance, 2)
+    return row.model_copy(update={"ends_at": ends_at, "feasible": feasible, "chance": chance})
 
 
 def with_observation(row: Row, observation: Observation | None) -> Row:

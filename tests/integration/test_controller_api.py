@@ -21,12 +21,15 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from common.adapters import redis_client
+from common.adapters.redis_board import RedisBoard
 from common.adapters.redis_history import RedisJournal
 from common.adapters.redis_records import RedisRecords
 from common.bootstrap import Roles
 from common.domain.events import DECISIONS, EVENTS, OBSERVATION_RECORDS, Event
 from common.domain.progress import Decision, Observation
 from common.http.contracts import ScalingView
+from controller.arbiter import Demand
+from controller.arbitration import DEMANDS
 from controller.bootstrap import build
 from controller.settings import Settings
 from tests.support.local_cluster import LocalClusterProcess, job_object, python_container
@@ -106,6 +109,42 @@ def test_the_same_post_again_changes_nothing(client: FlaskClient, redis_server: 
         assert redis.hget(f"asp:rec:scaling:{id}", "v") != version
     view = client.get(f"/scaling/{id}").get_json()
     assert (view["job"], view["requested"]) == (f"{id}-g2", 3)
+
+
+def plan(**given: Any) -> dict[str, Any]:
+    document = {name: value for name, value in body("kj-0000000").items() if name not in ("namespace", "job", "queue")}
+    known = {
+        "law": "deadline",
+        "control": {"law": "deadline"},
+        "deadline": 100.0,
+        "items": 50,
+        "expected_item_time": 4.0,
+    }
+    return {**document, **known, **given}
+
+
+def test_a_plan_is_answered_and_leaves_nothing(client: FlaskClient, redis_server: RedisProcess) -> None:
+    with redis_server.client() as redis:
+        before = set(redis.scan_iter("asp:*"))
+        answer = client.post("/forecast", json=plan())
+        assert set(redis.scan_iter("asp:*")) == before
+    assert answer.status_code == 200
+    told = answer.get_json()
+    assert told["granted"] == told["wanted"] >= 2
+    assert told["forecast"]["p50"] <= 100.0
+    assert (told["endangered"], told["fits"], told["capacity"]) == ([], True, None)
+    assert client.post("/forecast", json=plan(law="deadlin")).status_code == 400
+    wrong = client.post("/forecast", json=plan(items=-1, deadline="soon"))
+    assert {fault["field"] for fault in wrong.get_json()["details"]} == {"items", "deadline"}
+
+
+def test_stopping_withdraws_what_was_asked_for(client: FlaskClient, redis_server: RedisProcess, id: str) -> None:
+    client.post(f"/scaling/{id}", json=body(id))
+    with redis_server.client() as redis:
+        board = RedisBoard(redis, DEMANDS, Demand)
+        board.put("default", id, Demand(wanted=1, most=1))
+        client.put(f"/scaling/{id}/stop")
+        assert id not in board.entries("default")
 
 
 def test_stopping_gives_the_record_an_end_and_posting_again_revives_it(

@@ -76,7 +76,8 @@ function showEnd(row, now, over) {
   } else if (row.ends_at === null) {
     tiles.end.show(UNKNOWN, "not known yet");
   } else {
-    tiles.end.show(row.ends_at > now ? `in ${ticking(row.ends_at - now)}` : "any moment", `at ${clockTime(row.ends_at)}`);
+    const sure = row.chance === null ? "" : ` · in time with ${percent(row.chance)}`;
+    tiles.end.show(row.ends_at > now ? `in ${ticking(row.ends_at - now)}` : "any moment", `at ${clockTime(row.ends_at)}${sure}`);
   }
 }
 

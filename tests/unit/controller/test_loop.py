@@ -498,3 +498,43 @@ def test_kept_logs_are_of_the_pods_in_the_cluster_of_the_request(stage: Stage) -
     stage.step()
     assert east.jobs["default", JOB].parallelism == 2
     assert sorted(stage.texts.get(ID).values()) == ["index 2 says goodbye\n", "index 3 says goodbye\n"]
+
+
+# The arbiter.
+
+
+def test_no_more_is_asked_of_the_cluster_than_the_arbiter_grants(stage: Stage) -> None:
+    stage.capacity["default"] = 4
+    stage.begin(2)
+    stage.want(9)
+    stage.step()
+    assert stage.parallelism == 4
+    (decision,) = stage.decisions()
+    assert (decision.wanted, decision.asked, decision.granted) == (9, 9, 4)
+    assert "arbiter: 4 of 9 asked, the cluster has 4 replicas" in decision.reason
+    assert (decision.outstanding, decision.pending, decision.observed) == (100, 0, 2)
+    assert stage.demands.entries("default")[ID].holding == 4
+    stage.capacity["default"] = 0
+    stage.next_decision()
+    stage.clock.advance(1.0)
+    stage.step()
+    assert stage.parallelism == 0, "suspended"
+    assert stage.record.waiting_since is not None
+
+
+def test_who_is_done_asks_for_nothing_any_more(stage: Stage) -> None:
+    stage.capacity["default"] = 4
+    stage.begin(2)
+    stage.step()
+    assert set(stage.demands.entries("default")) == {ID}
+    stage.next_decision(ready=0, leased=0, done=100)
+    assert stage.demands.entries("default") == {}
+
+
+def test_each_decision_keeps_its_forecast(stage: Stage) -> None:
+    stage.begin(2)
+    stage.observe(deadline=600.0, elapsed=100.0, mean=4.0, count=50, done=50, ready=48, leased=2)
+    stage.step()
+    (decision,) = stage.decisions()
+    assert decision.forecast is not None and decision.forecast.p50 is not None
+    assert decision.forecast.wanted == 2

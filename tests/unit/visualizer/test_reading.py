@@ -7,6 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.domain.forecast import Forecast
 from common.domain.parsing import parse_native
 from common.domain.progress import Counts, Decision, Observation, Replicas
 from common.domain.states import State
@@ -93,6 +94,9 @@ def test_the_latest_decision_tells_the_end_while_it_runs() -> None:
     assert (row.ends_at, row.feasible) == (1150.0, False)
     ended = with_decision(row_of("kj-1", {"status": "completed"}), DECISION)
     assert (ended.ends_at, ended.feasible) == (None, None)
+    foreseen = DECISION.model_copy(update={"forecast": Forecast(at=1100.0, p50=300.4, chance=0.876)})
+    row = with_decision(row_of("kj-1", {"status": "ongoing", "created_at": 1000.0}), foreseen)
+    assert (row.ends_at, row.chance) == (1300.4, 0.88)
 
 
 def test_the_monitor_fills_in_what_the_manager_does_not_say() -> None:
