@@ -100,6 +100,8 @@ class Observation(BaseModel):
     """Median seconds from a pod's creation to its running, None while unknown."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Application metrics that workers reported: the mean over workers of the last value of each."""
+    price: float | None = None
+    """Money that a replica costs in an hour, None while unknown."""
     cluster_available: bool = True
     """False when the replica counts are the last known ones because the cluster does not answer."""
 

@@ -170,6 +170,7 @@ def _clean_observation(seen: Observation) -> Observation:
             "attempts": int(_size(seen.attempts)),
             "replicas": Replicas(**{name: int(_size(count)) for name, count in seen.replicas.model_dump().items()}),
             "startup": _known(seen.startup),
+            "price": _positive(seen.price),
             "metrics": {name: float(value) for name, value in seen.metrics.items() if math.isfinite(value)},
         }
     )

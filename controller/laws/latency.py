@@ -38,6 +38,9 @@ _USUAL_STARTUP = 10.0
 """Seconds from asking for a replica to its first item, until one was measured."""
 _LEAST_ALLOWED = 0.1
 """Share of the target that an item may wait at least, when the work itself takes all of it."""
+_LEFT_TO_WAITING = 0.25
+"""Where the work alone makes nearly as many late as may be, or more, so much of that may be late by waiting too:
+to hunt for the last of them would cost without end."""
 _LONG_IDLE = 20.0
 """Idle for so many times ``idle``: then no replica is kept, whatever the next item will wait."""
 _HINT_WEIGHT = 3.0
@@ -113,13 +116,14 @@ class Latency(Law[LatencySettings]):
         service = _service(situation, limit)
         lateness = _lateness(seen, service, limit, settings)
         times = _times(seen, service, limit, settings)
-        goal = Goal(max(late, 1e-6), settings.effort, situation.minimum, situation.maximum)
+        may = max(late, lateness.unavoidable + _LEFT_TO_WAITING * late, 1e-6)
+        goal = Goal(may, settings.effort, situation.minimum, situation.maximum)
         past = recall(_Memory, memory)
         told = (limit, late, settings.wait is not None)
         if past.goal != told:
             past = past.model_copy(update={"goal": told, "accounts": past.accounts.forgotten(), "cold": 0.0})
         present = _learned(past, situation, service, times, lateness, goal)
-        return _propose(situation, settings, present, service, times, lateness, goal)
+        return _propose(situation, settings, present, service, times, goal, lateness.unavoidable > late)
 
 
 def _learned(
@@ -162,8 +166,8 @@ def _propose(
     memory: _Memory,
     service: _Service,
     times: Times,
-    lateness: Lateness,
     goal: Goal,
+    hopeless: bool,
 ) -> Proposal:
     seen = situation.observation
     queue = seen.counts.outstanding
@@ -183,9 +187,9 @@ def _propose(
     feasible = wish <= situation.maximum
     if wish > situation.maximum:
         said.append(f"max is {situation.maximum}")
-    if lateness.unavoidable > goal.late:
+    if hopeless:
         feasible = False
-        said.append(f"{lateness.unavoidable:.0%} of the items take longer than the target by themselves")
+        said.append("too many items take longer than the target by themselves")
     reason = "; ".join([_told(memory, seen, service, goal, wish), *said])
     kept = memory.model_copy(update={"wanted": (*recent, (seen.at, wish))})
     return Proposal(situation.clamp(held), reason, feasible, None, kept.model_dump(mode="json"))

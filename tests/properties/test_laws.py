@@ -14,9 +14,11 @@ from common.domain.submission import Control, Kind, Target
 from controller.deciding import decide
 from controller.guard import Bounds, Past, grant
 from controller.laws import Law, LawSettings, Proposal, Situation
+from controller.laws.cost import Cost, CostSettings
 from controller.laws.deadline import Deadline, DeadlineSettings
 from controller.laws.fixed import Nop, Scripted, ScriptedSettings
 from controller.laws.latency import Latency, LatencySettings
+from controller.laws.metric import Metric, MetricSettings
 from controller.laws.pid import Pid, PidSettings
 from controller.laws.threshold import Threshold, ThresholdSettings
 from controller.record import begin
@@ -27,6 +29,11 @@ LAWS: list[tuple[Law[Any], LawSettings]] = [
     (Deadline(), DeadlineSettings(confidence=0.999, reserve=0.0, slack=0.0, patience=0.0)),
     (Latency(), LatencySettings()),
     (Latency(), LatencySettings(wait=5.0, effort=1000.0, hold=0.0, idle=0.0)),
+    (Cost(), CostSettings(budget=3.5)),
+    (Cost(), CostSettings(budget=1e12, total=5.0, price=1e-9, law="deadline")),
+    (Cost(), CostSettings(total=1e12, law="latency", settings={"wait": 5.0})),
+    (Metric(), MetricSettings(metric="loss", target=0.5)),
+    (Metric(), MetricSettings(metric="loss", target=1e-9, kind="total", falls=True, stabilization=0.0)),
     (Nop(), LawSettings()),
     (Pid(), PidSettings()),
     (Pid(), PidSettings(proportional_gain=-1e6, integral_gain=1e6, derivative_gain=-1e6)),
@@ -71,6 +78,7 @@ def observations(draw: st.DrawFn) -> Observation:
         attempts=draw(wild_count),
         replicas=Replicas(observed=draw(wild_count), pending=draw(wild_count), requested=draw(wild_count)),
         startup=draw(maybe),
+        price=draw(maybe),
         metrics={"loss": draw(wild)},
     )
 
