@@ -1,10 +1,41 @@
-"""When a submission is expected to end, how probably in time, and what it will cost. Pure, no clock."""
+"""When a submission is expected to end, how probably in time, and what it will cost. Pure, no clock.
+
+The finish time is that of ``laws.outlook``: items start evenly until the queue empties, and each start may be a long
+one. Where the deadline law steers, its own further decisions are foreseen: the queue is let empty step by step with
+what the law would ask for at each step, and when the work comes to more or less than expected, the law takes up a part
+of that. The doubt about the work is spread over a normal deviate, as in the law.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 from common.domain.forecast import Forecast
+from common.domain.submission import Kind
 from controller.laws import Memory, Situation
-from controller.laws.deadline import Deadline, DeadlineSettings
+from controller.laws.deadline import Deadline, DeadlineSettings, Plan, believed, needed, planned, recalled
+from controller.laws.outlook import NODES, Outlook, quantile
+
+_STEPS = 6
+"""Steps in which the queue is let empty."""
+_TAKEN_UP = 0.5
+"""A law that steers takes up this share of what the work comes to beyond what was expected."""
+_SHARES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95}
+
+Starts = tuple[tuple[float, float, float], ...]
+"""How many items start evenly between when and when, in seconds from now."""
+
+
+@dataclass(frozen=True)
+class _Course:
+    """How the queue is expected to empty, and the replica seconds spent until then."""
+
+    starts: Starts
+    empty: float
+    spent: float
+    last: int
+    """Replicas at that time."""
 
 
 def forecast(
@@ -22,17 +53,81 @@ def forecast(
     otherwise the replicas are taken to stay as they are. Before anything runs, give a situation whose observation
     holds but ``counts`` and ``deadline``: the expected item time or the history then tell.
     """
-    del steered
-    proposal = Deadline().decide(situation, settings or DeadlineSettings(), memory or {})
+    settings, memory = settings or DeadlineSettings(), memory or {}
     seen = situation.observation
-    end = None if proposal.eta is None else seen.elapsed + proposal.eta
-    late = 0.0 if end is None or seen.deadline is None or proposal.feasible else max(0.0, end - seen.deadline)
-    return Forecast(
-        at=seen.at,
-        p50=end,
-        wanted=replicas,
-        reason=reason or proposal.reason,
-        feasible=proposal.feasible,
-        late_by=late,
-        replica_seconds=None if proposal.eta is None else proposal.eta * replicas,
+    proposal = Deadline().decide(situation, settings, memory)
+    said = Forecast(at=seen.at, wanted=replicas, reason=reason or proposal.reason, feasible=proposal.feasible)
+    if situation.kind is Kind.STREAM:
+        return Forecast(at=seen.at, wanted=replicas, reason=reason)
+    if seen.counts.outstanding == 0:
+        over = seen.elapsed if seen.counts.total is not None else None
+        ended = dict.fromkeys(("p5", "p10", "p50", "p90", "p95"), over)
+        return said.model_copy(update={**ended, "feasible": True, "replica_seconds": 0.0})
+    time = believed(situation)
+    if time is None or replicas <= 0:
+        return said
+    plan = planned(situation, settings, recalled(memory), time)
+    outlook = plan.outlook
+    course = _steered(plan, replicas, 1.0 - settings.confidence, situation) if steered else _steady(plan, replicas)
+    if not math.isfinite(course.empty):
+        return said
+    stretch = outlook.doubt * (1.0 - _TAKEN_UP if steered and situation.time_left is not None else 1.0)
+    courses = [(weight, _stretched(course, math.exp(deviate * stretch))) for deviate, weight in NODES]
+
+    def done_by(seconds: float) -> float:
+        return sum(weight * outlook.done_by(seconds, starts) for weight, starts in courses)
+
+    quantiles = {name: seen.elapsed + quantile(done_by, share, 0.0, time) for name, share in _SHARES.items()}
+    left = situation.time_left
+    late = 0.0
+    if not proposal.feasible and proposal.eta is not None and left is not None:
+        late = max(0.0, proposal.eta - left)
+    rest = _tail_cost(outlook, course, quantiles["p50"] - seen.elapsed)
+    return said.model_copy(
+        update={
+            **quantiles,
+            "chance": None if left is None else done_by(max(0.0, left)),
+            "late_by": late,
+            "replica_seconds": course.spent + rest,
+        }
     )
+
+
+def _steady(plan: Plan, replicas: int) -> _Course:
+    """The replicas stay."""
+    outlook = plan.outlook
+    if not outlook.waiting:
+        return _Course((), 0.0, 0.0, replicas)
+    empty = outlook.empties_in(replicas)
+    return _Course(((float(outlook.waiting), 0.0, empty),), empty, empty * replicas, replicas)
+
+
+def _steered(plan: Plan, replicas: int, risk: float, situation: Situation) -> _Course:
+    """The law goes on deciding."""
+    outlook, now, spent = plan.outlook, 0.0, 0.0
+    starts: list[tuple[float, float, float]] = []
+    while outlook.waiting > 0 and len(starts) < _STEPS:
+        steps = _STEPS - len(starts)
+        started = math.ceil(outlook.waiting / steps)
+        empty = outlook.empties_in(replicas)
+        if not math.isfinite(empty):
+            return _Course((), math.inf, math.inf, replicas)
+        took = empty * started / outlook.waiting
+        starts.append((float(started), now, now + took))
+        now, spent = now + took, spent + took * replicas
+        outlook = outlook.later(took, started)
+        if situation.time_left is not None and outlook.waiting > 0:
+            replicas = min(needed(Plan(outlook, plan.known, plan.steady, plan.most), 1.0 - risk, 1), plan.most)
+            outlook = outlook.busy(replicas)
+    return _Course(tuple(starts), now, spent, replicas)
+
+
+def _stretched(course: _Course, scale: float) -> Starts:
+    return tuple((number, first * scale, last * scale) for number, first, last in course.starts)
+
+
+def _tail_cost(outlook: Outlook, course: _Course, end: float) -> float:
+    """Replica seconds after the queue is empty: each item ends by itself, the longest at the end."""
+    mean = outlook.time.mean
+    items = course.last if outlook.waiting else sum(number for _, number in outlook.running)
+    return min(max(end - course.empty, 0.0), mean) * items + max(0.0, end - course.empty - mean)

@@ -14,8 +14,10 @@ Point = tuple[float, float]
 _WIDTH, _HEIGHT = 720.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 28.0, 34.0
 _TICKS = 6
-_LABEL = (120.0, 12.0)
-"""Width and height that a label is taken to have."""
+_LETTER, _LINE = 6.6, 12.0
+"""Width of a letter and height of a line, about."""
+_Label = tuple[float, float, float]
+"""Left end, right end and base line of a label."""
 _ROUND_TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 _LIGHT = ("#0b62a4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0f766e", "#be123c", "#4b5563")
@@ -111,7 +113,7 @@ def draw(chart: Chart, style: bool = False) -> str:
             parts.append(
                 f'<text x="{x(value) + shift:.1f}" y="{bottom - 6:g}" text-anchor="{anchor}">{escape(label)}</text>'
             )
-    taken: list[Point] = []
+    taken: list[_Label] = []
     for series in chart.series:
         parts.extend(_shape(series, x, y, taken))
     parts.append(_legend(chart, right))
@@ -119,7 +121,7 @@ def draw(chart: Chart, style: bool = False) -> str:
 
 
 def _shape(
-    series: Series, x: Callable[[float], float], y: Callable[[float], float], taken: list[Point]
+    series: Series, x: Callable[[float], float], y: Callable[[float], float], taken: list[_Label]
 ) -> Iterable[str]:
     if not series.points:
         return
@@ -129,8 +131,9 @@ def _shape(
         for place, (at, value) in enumerate(series.points):
             yield f'<circle class="point {colour}" cx="{x(at):.1f}" cy="{y(value):.1f}" r="4">{title}</circle>'
             if place < len(series.labels):
-                left, base = _free_place((x(at) + 7, y(value) + 4), taken)
-                yield f'<text x="{left:.1f}" y="{base:.1f}">{escape(series.labels[place])}</text>'
+                word, left = series.labels[place], x(at) + 7
+                base = _free_line(left, left + _LETTER * len(word), y(value) + 4, taken)
+                yield f'<text x="{left:.1f}" y="{base:.1f}">{escape(word)}</text>'
     elif series.shape == "band":
         low = [f"{x(at):.1f},{y(value):.1f}" for at, value in series.points]
         high = [f"{x(at):.1f},{y(top):.1f}" for (at, _), top in zip(series.points, series.high, strict=True)]
@@ -142,13 +145,12 @@ def _shape(
         yield f'<polyline class="line {colour}{dashed}" points="{path}">{title}</polyline>'
 
 
-def _free_place(wanted: Point, taken: list[Point]) -> Point:
-    """The place for a label, moved down below those that it would cover."""
-    left, base = wanted
-    while any(abs(left - other) < _LABEL[0] and abs(base - line) < _LABEL[1] for other, line in taken):
+def _free_line(left: float, right: float, base: float, taken: list[_Label]) -> float:
+    """The base line for a label, moved down below those that it would cover."""
+    while any(left < other[1] and other[0] < right and abs(base - other[2]) < _LINE for other in taken):
         base += 1.0
-    taken.append((left, base))
-    return left, base
+    taken.append((left, right, base))
+    return base
 
 
 def _stepped(points: Sequence[Point]) -> list[Point]:
@@ -163,7 +165,7 @@ def _legend(chart: Chart, right: float) -> str:
     if len(named) < 2:
         return ""
     parts = []
-    at = right - sum(26.0 + 6.6 * len(series.label) for series in named)
+    at = right - sum(26.0 + _LETTER * len(series.label) for series in named)
     for series in named:
         colour = f"c{series.colour % 8}"
         dashed = " dashed" if series.dashed else ""
@@ -172,7 +174,7 @@ def _legend(chart: Chart, right: float) -> str:
         else:
             parts.append(f'<line class="line {colour}{dashed}" x1="{at:.1f}" x2="{at + 16:.1f}" y1="12" y2="12"/>')
         parts.append(f'<text x="{at + 20:.1f}" y="16" font-size="11">{escape(series.label)}</text>')
-        at += 26.0 + 6.6 * len(series.label)
+        at += 26.0 + _LETTER * len(series.label)
     return "".join(parts)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from common.domain.submission import Kind
 from simulator.baselines import SINGLE_USE
+from simulator.scenarios.streams import WAIT
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ CONTENDERS = (
     _baseline("keda-custom"),
     _baseline("keda-accurate"),
     _baseline("keda-eager"),
-    Contender("latency", "latency", Kind.STREAM, ours=True),
+    Contender("latency", "latency", Kind.STREAM, ours=True, settings={"wait": WAIT}),
     _baseline("square-root", Kind.STREAM),
     _baseline("hpa", Kind.STREAM, label="hpa-70%"),
     _baseline("fixed", Kind.STREAM, label="fixed-40", replicas=40),

@@ -155,6 +155,7 @@ class Plant:
                 deviation=math.sqrt(variance),
                 longest=max(durations, default=0.0),
                 running=tuple(running),
+                buckets=dict(Counter(bucket_of(duration) for duration in durations)),
             ),
             waits=Counter(bucket_of(began - self.arrivals[i]) for i, began in self.started_at.items())
             if self.arrivals

@@ -45,7 +45,7 @@ def test_a_hint_saves_the_exploring() -> None:
     plain = simulate(Plant(items), request_for("deadline", maximum=40), deadline=400.0)
     hinted = simulate(Plant(items), request_for("deadline", maximum=40, expected=20.0), deadline=400.0)
     assert hinted.finished <= 400.0
-    assert hinted.peak < plain.peak
+    assert hinted.decisions[0].granted < plain.decisions[0].granted
 
 
 def test_a_steady_plant_gets_a_steady_count() -> None:
@@ -63,7 +63,7 @@ def test_replicas_are_given_back_when_ahead() -> None:
         seen = known(ready=20, leased=10, done=70, deadline=1000.0, observed=10, at=1_700_000_100.0 + 5 * number)
         proposal = LAW.decide(situation(seen, current=current), SETTINGS, memory)
         memory, current = proposal.memory, proposal.wanted
-    assert current == 1
+    assert current == 2, "the steady pace: 100 items of 10 s in 1000 s leave no room for one that is late"
 
 
 def test_giving_back_needs_patience() -> None:
@@ -73,7 +73,7 @@ def test_giving_back_needs_patience() -> None:
         proposal = LAW.decide(situation(seen, current=10), SETTINGS, memory)
         memory = proposal.memory
         counts.append(proposal.wanted)
-    assert counts == [10, 10, 10, 1]
+    assert counts == [10, 10, 10, 2]
 
 
 def test_an_infeasible_deadline_is_said_with_the_lateness_and_gets_everything() -> None:
@@ -96,7 +96,7 @@ def test_the_last_items_keep_their_replicas_and_no_others() -> None:
     assert LAW.decide(situation(seen, current=10), SETTINGS, {}).wanted == 3
 
 
-def test_nothing_known_begins_with_the_users_count_or_a_quarter_of_max() -> None:
+def test_nothing_known_begins_with_the_users_count_or_a_third_of_max() -> None:
     seen = observed(ready=100, leased=0, done=0, deadline=1000.0, observed=0, requested=1)
     assert LAW.decide(situation(seen, current=1, maximum=40), SETTINGS, {}).wanted == 10
     assert LAW.decide(situation(seen, current=1, maximum=40, initial=3), SETTINGS, {}).wanted == 3
