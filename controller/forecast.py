@@ -9,18 +9,25 @@ of that. The doubt about the work is spread over a normal deviate, as in the law
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.domain.forecast import Forecast
 from common.domain.submission import Kind
 from controller.laws import Memory, Situation
 from controller.laws.deadline import Deadline, DeadlineSettings, Plan, believed, needed, planned, recalled
-from controller.laws.outlook import NODES, Outlook, quantile
+from controller.laws.outlook import Outlook, quantile
 
 _STEPS = 6
 """Steps in which the queue is let empty."""
-_TAKEN_UP = 0.5
+_SURPRISES = ((0.2, 0.3), (1.0, 0.4), (4.0, 0.3))
+"""How much more or less risk the law may see from now on, by factor and weight: what it will learn is not known."""
+_TAKEN_UP = 0.35
 """A law that steers takes up this share of what the work comes to beyond what was expected."""
+_ROUNDED = 0.35
+"""Standard deviation of a count rounded to whole replicas."""
+_MOST_IN_WORK = 0.3
+_NODES = ((-1.5, 0.15), (-0.67, 0.2), (0.0, 0.3), (0.67, 0.2), (1.5, 0.15))
+"""Values and weights of a standard normal deviate, for quantiles from 5 to 95 percent."""
 _SHARES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95}
 
 Starts = tuple[tuple[float, float, float], ...]
@@ -68,16 +75,30 @@ def forecast(
         return said
     plan = planned(situation, settings, recalled(memory), time)
     outlook = plan.outlook
-    course = _steered(plan, replicas, 1.0 - settings.confidence, situation) if steered else _steady(plan, replicas)
-    if not math.isfinite(course.empty):
-        return said
-    stretch = outlook.doubt * (1.0 - _TAKEN_UP if steered and situation.time_left is not None else 1.0)
-    courses = [(weight, _stretched(course, math.exp(deviate * stretch))) for deviate, weight in NODES]
+    steered = steered and situation.time_left is not None
+    ways: dict[_Course, float] = {}
+    for surprise, weight in _SURPRISES if steered else ((1.0, 1.0),):
+        way = _steered(plan, replicas, settings, surprise) if steered else _steady(plan, replicas)
+        if not math.isfinite(way.empty):
+            return said
+        ways[way] = ways.get(way, 0.0) + weight
+    course = list(ways)[len(ways) // 2]
+    spread = outlook.doubt * (1.0 - _TAKEN_UP if steered else 1.0)
+    if steered:
+        spread = math.hypot(spread, _ROUNDED / replicas)
+    courses = [
+        (share * weight, _stretched(way, _in_work(outlook, way), math.exp(deviate * spread)))
+        for way, share in ways.items()
+        for deviate, weight in _NODES
+    ]
 
     def done_by(seconds: float) -> float:
         return sum(weight * outlook.done_by(seconds, starts) for weight, starts in courses)
 
-    quantiles = {name: seen.elapsed + quantile(done_by, share, 0.0, time) for name, share in _SHARES.items()}
+    empty = [starts[-1][2] if starts else 0.0 for _, starts in courses]
+    quantiles = {
+        name: seen.elapsed + quantile(done_by, share, min(empty), max(empty), time) for name, share in _SHARES.items()
+    }
     left = situation.time_left
     late = 0.0
     if not proposal.feasible and proposal.eta is not None and left is not None:
@@ -102,9 +123,9 @@ def _steady(plan: Plan, replicas: int) -> _Course:
     return _Course(((float(outlook.waiting), 0.0, empty),), empty, empty * replicas, replicas)
 
 
-def _steered(plan: Plan, replicas: int, risk: float, situation: Situation) -> _Course:
-    """The law goes on deciding."""
-    outlook, now, spent = plan.outlook, 0.0, 0.0
+def _steered(plan: Plan, replicas: int, settings: DeadlineSettings, surprise: float) -> _Course:
+    """The law goes on deciding, and sees ``surprise`` times the risk that is expected."""
+    outlook, now, spent = replace(plan.outlook, familiar=surprise), 0.0, 0.0
     starts: list[tuple[float, float, float]] = []
     while outlook.waiting > 0 and len(starts) < _STEPS:
         steps = _STEPS - len(starts)
@@ -116,14 +137,22 @@ def _steered(plan: Plan, replicas: int, risk: float, situation: Situation) -> _C
         starts.append((float(started), now, now + took))
         now, spent = now + took, spent + took * replicas
         outlook = outlook.later(took, started)
-        if situation.time_left is not None and outlook.waiting > 0:
-            replicas = min(needed(Plan(outlook, plan.known, plan.steady, plan.most), 1.0 - risk, 1), plan.most)
+        if outlook.waiting > 0:
+            replicas = min(needed(replace(plan, outlook=outlook), settings.confidence, 1), plan.most)
             outlook = outlook.busy(replicas)
     return _Course(tuple(starts), now, spent, replicas)
 
 
-def _stretched(course: _Course, scale: float) -> Starts:
-    return tuple((number, first * scale, last * scale) for number, first, last in course.starts)
+def _stretched(course: _Course, share: float, scale: float) -> Starts:
+    factor = scale * share
+    return tuple((number, first * factor, last * factor) for number, first, last in course.starts)
+
+
+def _in_work(outlook: Outlook, course: _Course) -> float:
+    """When the queue is empty the last items are still in work: so it is empty in this share of the time."""
+    time = outlook.time
+    rest = min(0.5 * time.mean * (1.0 + time.variation**2), time.mean)
+    return 1.0 - min(rest / course.empty, _MOST_IN_WORK) if course.empty > 0 else 1.0
 
 
 def _tail_cost(outlook: Outlook, course: _Course, end: float) -> float:

@@ -45,6 +45,8 @@ class Outlook:
     repeats: float
     """Attempts an item takes on the average."""
     most: int
+    familiar: float = 1.0
+    """What is believed of late ends counts by this factor: the more items have ended without a surprise, the less."""
 
     def per_item(self, replicas: int) -> float:
         """Replica seconds an item takes."""
@@ -101,7 +103,7 @@ class Outlook:
                 continue
             late = share * self.time.late(self.left, 0.0, learned)
             late += (1.0 - share) * self.time.late(self.left, learned, ends)
-            total += weight * math.exp(-self.waiting * late)
+            total += weight * math.exp(-self.waiting * late * self.familiar)
         return total
 
     def fewest(self, confidence: float, least: int) -> int | None:
@@ -117,7 +119,7 @@ class Outlook:
     def done_by(self, seconds: float, starts: Sequence[tuple[float, float, float]]) -> float:
         """The probability that all is done ``seconds`` from now. ``starts``: how many items start evenly between when
         and when."""
-        if starts and seconds <= starts[-1][1]:
+        if starts and seconds <= starts[-1][2]:
             return 0.0
         open_ = sum(number * self.time.outlasts_from(age, seconds) for age, number in self.running)
         for number, first, last in starts:
@@ -128,20 +130,28 @@ class Outlook:
     def end(self, replicas: int) -> float:
         """Median seconds to the end with so many replicas throughout."""
         if not self.waiting:
-            return quantile(lambda seconds: self.done_by(seconds, ()), 0.5, 0.0, self.time)
+            return quantile(lambda seconds: self.done_by(seconds, ()), 0.5, 0.0, 0.0, self.time)
         empty = self.empties_in(replicas)
         if math.isinf(empty):
             return empty
         starts = ((float(self.waiting), 0.0, empty),)
-        return quantile(lambda seconds: self.done_by(seconds, starts), 0.5, empty, self.time)
+        return quantile(lambda seconds: self.done_by(seconds, starts), 0.5, empty, empty, self.time)
 
     def shortest(self) -> float:
         """Expected seconds to the end with the most replicas; that one of the last items may be long is left out."""
         return self.empties_in(max(1, self.most)) + self.time.mean
 
     def later(self, seconds: float, started: int) -> Outlook:
-        """The outlook in so many seconds, when so many items more have started."""
-        return replace(self, waiting=self.waiting - started, running=(), left=self.left - seconds)
+        """The outlook in so many seconds, when so many items more have started and held no surprise."""
+        known = self.time.weight + 1.0
+        return replace(
+            self,
+            waiting=self.waiting - started,
+            running=(),
+            left=self.left - seconds,
+            time=replace(self.time, weight=self.time.weight + started),
+            familiar=self.familiar * known / (known + started),
+        )
 
     def busy(self, replicas: int) -> Outlook:
         """The outlook with so many replicas, all of them at work, on items they began at some time or other."""
@@ -162,12 +172,13 @@ def grouped(ages: Sequence[float], leased: int) -> tuple[tuple[float, float], ..
     return (*head, *((sum(part) / len(part), worth * len(part)) for part in parts))
 
 
-def quantile(done_by: Callable[[float], float], share: float, begin: float, time: ItemTime) -> float:
-    """When ``done_by`` reaches this share, not before ``begin``, to a hundredth; times beyond belief are cut."""
-    low, high = begin, begin + max(time.longest, time.mean)
-    limit = begin + time.edges[-1] + time.longest
+def quantile(done_by: Callable[[float], float], share: float, first: float, last: float, time: ItemTime) -> float:
+    """When ``done_by`` reaches this share, to half a percent. The queue is empty at ``first`` at the earliest and at
+    ``last`` at the latest; times beyond belief are cut."""
+    low, high = first, last + max(time.longest, time.mean)
+    limit = last + time.edges[-1]
     while done_by(high) < share and high < limit:
-        low, high = high, high * 1.5 + 1e-3
+        low, high = high, high * 1.5
     for _ in range(24):
         if high - low <= 0.005 * high:
             break

@@ -22,6 +22,8 @@ _MEMORY, _LEAST_MEMORY = 20.0, 60.0
 """The pace forgets with a half-life of so many item times, at least so many seconds: contention changes."""
 _DOUBT = 2.0
 """Standard errors by which a slope must differ from none."""
+_LEAST_SPREAD = 0.05
+"""Share of the squared replicas that their variance must be for a slope to be told."""
 _LEAST_SHARE = 0.2
 """An item costs at least this share of what it costs now, however few replicas there are."""
 _MOST = 1e12
@@ -85,9 +87,11 @@ class Pace(BaseModel):
         """What an item costs with how many replicas, given the service time's mean and deviation."""
         weight = max(_WEIGHT + 2.0 * observed, _SECONDS * observed / mean)
         level = max(mean, (self.busy + weight * mean) / (self.done + weight))
-        center = self.by_replicas / self.done if self.done > 0 else float(observed)
+        if self.done < weight:
+            return Cost(level, 0.0, float(observed))
+        center = self.by_replicas / self.done
         spread = self.by_squares - self.by_replicas * center
-        if self.done < weight or spread <= 0.05 * self.by_squares:
+        if spread <= _LEAST_SPREAD * self.by_squares:
             return Cost(level, 0.0, center)
         slope = (self.busy_by_replicas - self.busy * center) / spread
         sure = slope - _DOUBT * deviation / math.sqrt(spread)

@@ -1,0 +1,98 @@
+"""When it will end, as told before and while it runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.domain.history import History
+from common.domain.progress import Counts, Observation
+from common.domain.submission import Kind
+from controller.forecast import forecast
+from controller.laws.deadline import Deadline, DeadlineSettings
+from tests.unit.controller.builders import START, observed, situation
+from tests.unit.controller.plant import Plant, lognormal, request_for, simulate
+from tests.unit.controller.test_estimate import times
+
+
+def before_it_runs(items: int, deadline: float | None, **given: object):
+    seen = Observation(
+        submission="x", at=START, elapsed=0.0, deadline=deadline, counts=Counts(total=items, ready=items)
+    )
+    return situation(seen, current=0, maximum=20, **given)
+
+
+def test_a_dry_run_tells_from_the_expected_item_time() -> None:
+    dry = before_it_runs(200, 600.0, expected_item_time=10.0)
+    told = forecast(dry, Deadline().decide(dry, DeadlineSettings(), {}).wanted)
+    assert told.p50 is not None
+    assert told.chance is not None
+    assert 120.0 < told.p50 <= 620.0
+    assert told.chance > 0.6
+    assert told.feasible
+    assert told.replica_seconds == pytest.approx(2000.0, rel=0.4)
+
+
+def test_history_narrows_what_is_told() -> None:
+    history = History(submissions=2, service=times(lognormal(200, 10.0, 0.3, seed=1)), startup=3.0)
+    hinted = forecast(before_it_runs(200, 600.0, expected_item_time=10.0), 5)
+    known = forecast(before_it_runs(200, 600.0, history=history), 5)
+    assert None not in (hinted.p5, hinted.p95, known.p5, known.p95)
+    assert known.p95 - known.p5 < hinted.p95 - hinted.p5  # type: ignore[operator]
+    assert known.chance is not None
+    assert known.chance > 0.9
+
+
+def test_nothing_known_tells_nothing() -> None:
+    told = forecast(before_it_runs(200, 600.0), 5)
+    assert (told.p50, told.chance, told.replica_seconds) == (None, None, None)
+    assert told.wanted == 5
+    assert told.reason
+
+
+def test_quantiles_are_in_order() -> None:
+    told = forecast(situation(observed(service=times(lognormal(48, 10.0, 1.0, seed=2)), deadline=400.0)), 4)
+    quantiles = [told.p5, told.p10, told.p50, told.p90, told.p95]
+    assert quantiles == sorted(quantiles)  # type: ignore[type-var]
+    assert quantiles[0] > 100.0  # type: ignore[operator]
+
+
+def test_an_infeasible_deadline_is_told_with_its_lateness() -> None:
+    seen = observed(service=times([10.0] * 48), ready=500, total=550, deadline=110.0)
+    told = forecast(situation(seen), 10)
+    assert not told.feasible
+    assert told.late_by == pytest.approx(500.0, rel=0.1)
+    assert told.chance == pytest.approx(0.0, abs=1e-6)
+
+
+def test_without_steering_the_replicas_stay() -> None:
+    seen = observed(
+        service=times([10.0] * 48), ready=100, leased=0, total=148, deadline=4000.0, observed=2, startup=1.0
+    )
+    told = forecast(situation(seen), 10, steered=False)
+    assert told.p50 == pytest.approx(100.0 + 100.0, rel=0.15)
+
+
+def test_what_is_over_is_over() -> None:
+    told = forecast(situation(observed(ready=0, leased=0, done=100, deadline=200.0)), 1)
+    assert (told.p5, told.p95, told.replica_seconds) == (100.0, 100.0, 0.0)
+
+
+def test_a_stream_has_no_end() -> None:
+    assert forecast(situation(observed(), kind=Kind.STREAM), 3, reason="busy").p50 is None
+
+
+def test_the_median_is_near_the_truth_half_way() -> None:
+    """Even items, deadlines from tight to loose: the law is foreseen to use the time it has."""
+    for seed, slackness in ((1, 1.5), (2, 2.5), (3, 4.0)):
+        items = lognormal(150, 10.0, 0.5, seed=seed)
+        deadline = 10.0 + slackness * sum(items) / 12
+        seen, told = [], []
+
+        def noted(observation: Observation, kept: list[Observation] = seen) -> Observation:
+            kept.append(observation)
+            return observation
+
+        run = simulate(Plant(items), request_for("deadline", maximum=30, interval=5.0), deadline, disturb=noted)
+        half = next(each for each in seen if each.counts.progress >= 0.5)
+        told.append(forecast(situation(half, maximum=30, current=half.replicas.desired), half.replicas.desired))
+        assert told[0].p50 == pytest.approx(run.finished, rel=0.15)
