@@ -126,6 +126,7 @@ def pod_setup(pod: Obj, ip: str, service_names: Sequence[str], config_map: Looku
         volumes=volumes_of(pod, config_map, secret),
         fs_group=None if fs_group is None else _id(fs_group),
         host_network=bool(spec.get("hostNetwork")),
+        shares_processes=bool(spec.get("shareProcessNamespace")),
         containers=len(spec.get("containers") or []),
         sub_paths=tuple(
             (str(mount.get("name")), str(mount["subPath"]))

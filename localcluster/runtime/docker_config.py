@@ -182,6 +182,8 @@ def container_body(
             # The runtime reads the output and keeps it; the engine needs no second copy.
             "LogConfig": {"Type": "none"},
             "RestartPolicy": {"Name": "no"},
+            # As the first process of a namespace a command would not get a SIGTERM that it does not listen for yet.
+            "Init": pod.shares_processes,
             **_limits(request),
             **_privileges(security),
         },

@@ -90,7 +90,8 @@ class PodSetup:
     """What the containers of a pod share.
 
     ``containers`` counts those that run side by side; ``names`` are the pod's in the cluster's DNS, where there is one;
-    ``sub_paths`` are the parts of volumes that any of them mounts, as (volume, path).
+    ``sub_paths`` are the parts of volumes that any of them mounts, as (volume, path); with ``shares_processes`` no
+    container's command is the first process of its namespace.
     """
 
     uid: str
@@ -102,6 +103,7 @@ class PodSetup:
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     fs_group: int | None = None
     host_network: bool = False
+    shares_processes: bool = False
     containers: int = 1
     sub_paths: tuple[tuple[str, str], ...] = ()
     registries: Mapping[str, Credentials] = field(default_factory=dict)

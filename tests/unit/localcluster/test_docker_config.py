@@ -80,6 +80,12 @@ def test_a_pod_has_its_address_and_names_on_the_network() -> None:
         assert made["HostConfig"]["NetworkMode"] == "host" and "NetworkingConfig" not in made
 
 
+def test_who_shares_processes_is_not_the_first_of_them() -> None:
+    """The kernel drops a SIGTERM for the first process of a namespace as long as that does not listen for it."""
+    assert body()["HostConfig"]["Init"] is False
+    assert body(pod=replace(POD, shares_processes=True))["HostConfig"]["Init"] is True
+
+
 def test_limits_are_the_kubelets() -> None:
     resources = Resources(Fraction(1, 4), Fraction(64), 2**26, 2)
     host = body(resources=resources)["HostConfig"]
