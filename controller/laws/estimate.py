@@ -35,7 +35,7 @@ _TAIL_SHARE = 0.16
 _POSSIBLE = 0.25
 """A deadline is given for work that can be done: of all items about so many are expected to outlast it."""
 _AT_TIMEOUT, _TIMEOUT_WIDTH = 0.7, 0.4
-"""About this part of one item of the pile is expected to take nearly its timeout, within this width on the log scale."""
+"""About this part of one item of the pile is expected to take nearly its timeout, within this width (log scale)."""
 _FAR = 60.0
 """The distribution is kept up to so many times the longest item."""
 _MEAN_CAP = 3.0
