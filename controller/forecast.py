@@ -87,7 +87,7 @@ def forecast(
     if steered:
         spread = math.hypot(spread, _ROUNDED / replicas)
     courses = [
-        (share * weight, _stretched(way, _in_work(outlook, way), math.exp(deviate * spread)))
+        (share * weight, _stretched(way, _in_work(outlook, way) * _scale(outlook, way, deviate, spread, steered)))
         for way, share in ways.items()
         for deviate, weight in _NODES
     ]
@@ -143,8 +143,18 @@ def _steered(plan: Plan, replicas: int, settings: DeadlineSettings, surprise: fl
     return _Course(tuple(starts), now, spent, replicas)
 
 
-def _stretched(course: _Course, share: float, scale: float) -> Starts:
-    factor = scale * share
+def _scale(outlook: Outlook, course: _Course, deviate: float, spread: float, steered: bool) -> float:
+    """How much longer the queue takes when the work comes to more or less by this deviate. A law that steers asks for
+    more replicas once that would take too long, as far as the most replicas go."""
+    scale = math.exp(deviate * spread)
+    if not steered or scale <= 1.0 or course.empty <= 0:
+        return scale
+    soonest = outlook.empties_in(max(1, outlook.most), math.exp(deviate * outlook.doubt))
+    allowed = max(course.empty, outlook.left - outlook.time.mean, soonest)
+    return min(scale, max(allowed / course.empty, 1.0))
+
+
+def _stretched(course: _Course, factor: float) -> Starts:
     return tuple((number, first * factor, last * factor) for number, first, last in course.starts)
 
 

@@ -27,8 +27,10 @@ from controller.laws.pace import Pace
 
 _DEFAULT_STARTUP = 5.0
 """Seconds from asking for a replica to its first item, until one was measured."""
-_GUESS = 0.35
+_GUESS = 0.4
 """Share of max to begin with while nothing is known: a deadline is mostly chosen so that max is ample."""
+_OF_TIMEOUT = 0.3
+"""An item is guessed to take this share of its timeout."""
 _GUESS_WEIGHT = 2.0
 """Finished items that this guess is worth."""
 _OUTLAST = 1.7
@@ -46,7 +48,7 @@ class DeadlineSettings(LawSettings):
 
     confidence: float = Field(default=0.95, ge=0.5, le=0.999, description="Probability of meeting the deadline.")
     reserve: float = Field(
-        default=0.02, ge=0, le=0.5, description="Share of the deadline to finish early, for what cannot be measured."
+        default=0.015, ge=0, le=0.5, description="Share of the deadline to finish early, for what cannot be measured."
     )
     slack: float = Field(
         default=0.3, ge=0, le=2, description="Replicas are given back once so much less risk than allowed remains."
@@ -183,6 +185,8 @@ def _most(situation: Situation) -> int:
 
 def _guess(situation: Situation) -> int:
     guess = math.ceil(_GUESS * situation.maximum) if situation.initial is None else situation.initial
+    if situation.item_timeout is not None and situation.initial is None:
+        guess = max(guess, _demanded(situation, _OF_TIMEOUT * situation.item_timeout))
     return min(max(guess, 1, situation.minimum), _most(situation))
 
 

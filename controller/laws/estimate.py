@@ -32,10 +32,10 @@ _TAIL_SHAPE, _TAIL_SPREAD = 2.0, 0.45
 """Prior of the tail: worth so many items, its mean exceedance on the log scale this share of the spread."""
 _TAIL_SHARE = 0.16
 """The tail is at most this share of the items, and about 4 + sqrt(n) of n."""
-_POSSIBLE = 0.15
+_POSSIBLE = 0.25
 """A deadline is given for work that can be done: of all items about so many are expected to outlast it."""
-_AT_TIMEOUT, _TIMEOUT_WIDTH = 0.5, 0.4
-"""About half an item of the pile is expected to take nearly its timeout, within this width on the log scale."""
+_AT_TIMEOUT, _TIMEOUT_WIDTH = 0.7, 0.4
+"""About this part of one item of the pile is expected to take nearly its timeout, within this width (log scale)."""
 _FAR = 60.0
 """The distribution is kept up to so many times the longest item."""
 _MEAN_CAP = 3.0
@@ -132,6 +132,8 @@ class _Evidence:
     """Of the smoothing log-normal, in buckets' units (ln of milliseconds)."""
     spread: float
     base_weight: float
+    remembered: float
+    """Items that the history is worth."""
     running: tuple[float, ...]
 
 
@@ -170,6 +172,7 @@ def _evidence(
     own = sum(buckets.values())
     bare = float(service.count) if not buckets else 0.0
     weight, total, longest = own + bare, (own + bare) * service.mean, service.longest
+    worth = 0.0
     if history is not None and history.service.count > 0:
         old = history.service
         kept = sum(old.buckets.values())
@@ -201,6 +204,7 @@ def _evidence(
         log_mean=math.log(mean / SMALLEST) - 0.5 * spread * spread,
         spread=spread,
         base_weight=_BODY_WEIGHT + hinted + bare,
+        remembered=worth,
         running=service.running,
     )
 
@@ -302,7 +306,8 @@ def _with_timeout(values: list[float], seen: _Evidence, timeout: float, items: i
     """Whoever gives a timeout knows of items that nearly take it; nothing takes longer."""
     if items > 0:
         near = min(1.0, 2.0 * max(seen.longest, seen.mean) / timeout)
-        chance = min(0.5, _AT_TIMEOUT / items * near)
+        # A history tells of long items by itself.
+        chance = min(0.5, _AT_TIMEOUT / (1.0 + seen.remembered / _MOST_HISTORY) / items * near)
         end, width = _position(timeout), _TIMEOUT_WIDTH / _STEP
         for i in range(1, len(values)):
             reached = min(1.0, max(0.0, (end - (low + i - 1)) / width))

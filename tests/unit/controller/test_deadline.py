@@ -98,7 +98,7 @@ def test_the_last_items_keep_their_replicas_and_no_others() -> None:
 
 def test_nothing_known_begins_with_the_users_count_or_a_third_of_max() -> None:
     seen = observed(ready=100, leased=0, done=0, deadline=1000.0, observed=0, requested=1)
-    assert LAW.decide(situation(seen, current=1, maximum=40), SETTINGS, {}).wanted == 14
+    assert LAW.decide(situation(seen, current=1, maximum=40), SETTINGS, {}).wanted == 16
     assert LAW.decide(situation(seen, current=1, maximum=40, initial=3), SETTINGS, {}).wanted == 3
 
 

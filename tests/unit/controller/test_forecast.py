@@ -8,13 +8,14 @@ from common.domain.history import History
 from common.domain.progress import Counts, Observation
 from common.domain.submission import Kind
 from controller.forecast import forecast
+from controller.laws import Situation
 from controller.laws.deadline import Deadline, DeadlineSettings
 from tests.unit.controller.builders import START, observed, situation
 from tests.unit.controller.plant import Plant, lognormal, request_for, simulate
 from tests.unit.controller.test_estimate import times
 
 
-def before_it_runs(items: int, deadline: float | None, **given: object):
+def before_it_runs(items: int, deadline: float | None, **given: object) -> Situation:
     seen = Observation(
         submission="x", at=START, elapsed=0.0, deadline=deadline, counts=Counts(total=items, ready=items)
     )
@@ -86,7 +87,7 @@ def test_the_median_is_near_the_truth_half_way() -> None:
     for seed, slackness in ((1, 1.5), (2, 2.5), (3, 4.0)):
         items = lognormal(150, 10.0, 0.5, seed=seed)
         deadline = 10.0 + slackness * sum(items) / 12
-        seen, told = [], []
+        seen: list[Observation] = []
 
         def noted(observation: Observation, kept: list[Observation] = seen) -> Observation:
             kept.append(observation)
@@ -94,5 +95,5 @@ def test_the_median_is_near_the_truth_half_way() -> None:
 
         run = simulate(Plant(items), request_for("deadline", maximum=30, interval=5.0), deadline, disturb=noted)
         half = next(each for each in seen if each.counts.progress >= 0.5)
-        told.append(forecast(situation(half, maximum=30, current=half.replicas.desired), half.replicas.desired))
-        assert told[0].p50 == pytest.approx(run.finished, rel=0.15)
+        told = forecast(situation(half, maximum=30, current=half.replicas.desired), half.replicas.desired)
+        assert told.p50 == pytest.approx(run.finished, rel=0.15)
