@@ -111,4 +111,4 @@ def test_the_cluster_is_checked(stack: StackProcess) -> None:
     assert answer.stdout.splitlines()[-1] == "nothing is missing"
     report = json.loads(stack.cli("cluster", "check", "--json").stdout)
     assert report["ok"] is True
-    assert {finding["service"] for finding in report["findings"]} == {"manager", "controller", "monitor"}
+    assert {finding["service"] for finding in report["findings"]} == {"manager", "controller", "monitor", "pods"}

@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_demo() -> None:
-    command = [sys.executable, str(EXAMPLES / "stdlib-metrics" / "demo.py"), "--every", "2"]
+    command = [sys.executable, str(EXAMPLES / "stdlib-metrics" / "demo.py")]
     demo = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "complexity  function" in demo.stdout
