@@ -224,9 +224,12 @@ def test_a_demand_tells_the_work_that_is_left_by_what_items_took() -> None:
 
 
 def test_or_by_what_they_are_said_to_take_or_by_what_the_law_expects() -> None:
-    hinted = demanded(deadline=600.0, elapsed=1.0, expected=3.0, ready=100, leased=0, done=0, count=0)
-    assert hinted.work == pytest.approx(300.0)
-    assert demanded(deadline=600.0, elapsed=1.0, ready=100, leased=0, done=0, count=0).work is None
+    untouched: dict[str, Any] = {"deadline": 600.0, "elapsed": 1.0, "ready": 100, "leased": 0, "done": 0, "count": 0}
+    assert demanded("threshold", expected=3.0, **untouched).work == pytest.approx(300.0)
+    hinted = demanded(expected=3.0, **untouched)
+    assert hinted.work is not None and hinted.eta is not None
+    assert hinted.work == pytest.approx(min(300.0, hinted.wanted * hinted.eta))
+    assert demanded(**untouched).work is None
 
 
 def test_few_items_can_use_few_replicas_and_ended_ones_none() -> None:
