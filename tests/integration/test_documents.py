@@ -18,6 +18,8 @@ import yaml
 from cli.__main__ import main
 from cli.commands.simulating import simulate
 from common.domain.parsing import parse_native
+from common.domain.submission import Submission, SubmissionSpec, Workload
+from manager.forecasting import forecast
 from manager.translate import translate
 from simulator.command import simulate_command
 
@@ -78,8 +80,20 @@ def test_a_document_is_what_it_is_shown_for(block: Block, document: Any) -> None
         assert "certificate_name" in document or block.page in ANSWERS, "what is it? No test knows"
 
 
+def test_a_forecast_is_shown_as_it_is_told() -> None:
+    (shown,) = (
+        document for block, document in documents() if block.page == "docs/steering.md" and "finish" in document
+    )
+    spec = SubmissionSpec(run="true", workload=Workload(items=["a"]), deadline=60.0)
+    told = forecast(Submission(id="kj-1", spec=spec, created_at=0.0), None, None, 1.0)
+    assert set(shown) <= set(told)
+    assert set(shown["replicas"]) <= set(told["replicas"])
+
+
 def test_a_requests_body_is_json() -> None:
-    bodies = [match[1] for block in blocks("sh", "console") for match in re.finditer(r"(?<!tr )-d '([^']*)'", block.text)]
+    bodies = [
+        match[1] for block in blocks("sh", "console") for match in re.finditer(r"(?<!tr )-d '([^']*)'", block.text)
+    ]
     assert len(bodies) >= 8
     for body in bodies:
         document = json.loads(body)
