@@ -55,6 +55,7 @@ def measure(
         dead=stats.dead,
     )
     throughput, arrivals, recent_wait = _recent(stats, at, window, previous)
+    replicas = _replicas(reading, previous)
     return Observation(
         submission=id,
         at=at,
@@ -65,14 +66,14 @@ def measure(
         progress=counts.progress,
         throughput=throughput,
         arrival_rate=arrivals,
-        service=_service_times(stats),
+        service=_service_times(stats, replicas.observed),
         queue_wait_p50=quantile(recent_wait, 0.5) if recent_wait.buckets else None,
         queue_wait_p95=quantile(recent_wait, 0.95) if recent_wait.buckets else None,
         oldest_wait=stats.oldest_ready_wait,
         waits=dict(stats.wait.buckets),
         failures=stats.failed + stats.expired,
         attempts=stats.taken,
-        replicas=_replicas(reading, previous),
+        replicas=replicas,
         startup=_startup(reading.view, previous),
         metrics=_mean_metrics(reading.reported),
         cluster_available=reading.view is not None,
@@ -105,7 +106,18 @@ def _recent(
     return settled / seconds, max(0, stats.put - base.put) / seconds, waits
 
 
-def _service_times(stats: QueueStats) -> ServiceTimes:
+def in_work(ages: tuple[float, ...], leased: int, replicas: int, mean_time: float) -> tuple[float, ...]:
+    """Ages (s) of the items that are in work, from those of all leased ones, oldest first.
+
+    A worker takes short items by the handful, and the ages of all of them count from then on. Of each handful one is in
+    work, and it began once those before it had taken about the mean each: what counts as its age is what remains, lest
+    a waiting item passes for a long one.
+    """
+    handful = max(1, math.ceil(max(leased, len(ages)) / replicas)) if replicas > 0 else 1
+    return tuple(max(0.0, age - (handful - 1) * mean_time) for age in ages[::handful])
+
+
+def _service_times(stats: QueueStats, replicas: int) -> ServiceTimes:
     times = stats.service
     return ServiceTimes(
         count=times.count,
@@ -114,7 +126,7 @@ def _service_times(stats: QueueStats) -> ServiceTimes:
         p50=quantile(times, 0.5),
         p95=quantile(times, 0.95),
         longest=times.longest,
-        running=tuple(round(age, 3) for age in stats.running),
+        running=tuple(round(age, 3) for age in in_work(stats.running, stats.leased, replicas, mean(times))),
         buckets=dict(times.buckets),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.domain.cluster import SubmissionView
 from common.domain.progress import Observation, Replicas
-from monitor.measure import SPACING, WINDOW, measure, moved_window
+from monitor.measure import SPACING, WINDOW, in_work, measure, moved_window
 from monitor.record import Sample
 from tests.unit.monitor.builders import ID, info, job, observation, pod, reading, stats
 
@@ -97,7 +97,9 @@ def test_service_times() -> None:
     durations = Histogram()
     for seconds in (1.0, 1.0, 1.0, 4.0):
         durations = observed(durations, seconds)
-    service = measure(ID, info(), reading(stats=stats(service=durations, running=(7.00049, 1.0))), (), None).service
+    two_at_work = SubmissionView((job(),), (pod(0), pod(1)))
+    seen = reading(stats=stats(service=durations, running=(7.00049, 1.0)), view=two_at_work)
+    service = measure(ID, info(), seen, (), None).service
     assert service.count == 4
     assert service.mean == pytest.approx(1.75)
     assert service.deviation == pytest.approx(math.sqrt(27 / 16))
@@ -105,6 +107,17 @@ def test_service_times() -> None:
     assert service.p50 == pytest.approx(1.0, rel=0.25)
     assert service.p95 == pytest.approx(4.0, rel=0.25)
     assert service.running == (7.0, 1.0)
+
+
+def test_of_a_handful_of_short_items_one_is_in_work() -> None:
+    """Two workers hold four items each; one has been at its handful for 3 s, of which three items took 0.1 s each."""
+    ages = (3.0, 3.0, 3.0, 3.0, 0.2, 0.2, 0.2, 0.2)
+    assert in_work(ages, 8, 2, 0.1) == pytest.approx((2.7, 0.0))
+    assert in_work(ages, 8, 8, 0.1) == ages
+    assert in_work(ages, 8, 20, 0.1) == ages
+    assert in_work(ages, 8, 0, 0.1) == ages, "no replica is known: their leases are yet to end"
+    assert in_work((), 0, 2, 0.1) == ()
+    assert in_work(ages[:4], 8, 2, 0.1) == pytest.approx((2.7,)), "the queue tells the oldest only"
 
 
 def test_replicas_by_reality() -> None:
