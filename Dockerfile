@@ -20,6 +20,7 @@ COPY monitor /build/source/monitor
 COPY visualizer /build/source/visualizer
 COPY localcluster /build/source/localcluster
 COPY cli /build/source/cli
+COPY simulator /build/source/simulator
 RUN /opt/asperathos/bin/pip install --no-index --no-deps --no-build-isolation /build/source/worker /build/source
 # The archive that runs a submission's run: in whatever image it names.
 RUN set -eu; \
