@@ -6,6 +6,7 @@ import re
 
 from flask import Flask, Response, jsonify, request
 
+from common.domain.clusters import CLUSTER_NAME
 from common.domain.errors import BadRequest, Fault
 from common.http.app import require_service_token
 from common.http.body import read_contract
@@ -26,6 +27,10 @@ def register(app: Flask, service: ScalingService, token: str) -> None:
     @app.get("/laws")
     def laws() -> Response:
         return jsonify(service.laws())
+
+    @app.get("/shares")
+    def shares() -> Response:
+        return jsonify(service.shares(_cluster()).model_dump(mode="json"))
 
     @app.post("/setup")
     def setup() -> tuple[str, int]:
@@ -75,6 +80,13 @@ def _checked(id: str) -> str:
             [Fault("id", "use 1 to 63 letters, digits, dots, dashes, underscores, starting with a letter or digit")],
         )
     return id
+
+
+def _cluster() -> str:
+    name = request.args.get("cluster", "")
+    if name and not CLUSTER_NAME.fullmatch(name):
+        raise BadRequest("cluster must be the name of a cluster", [Fault("cluster", "must be the name of a cluster")])
+    return name
 
 
 def _count() -> int:

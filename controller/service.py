@@ -9,7 +9,16 @@ from typing import Any
 from common.domain.errors import BadRequest, Conflict, Fault, NotFound
 from common.domain.events import DECISIONS
 from common.domain.progress import Decision
-from common.http.contracts import ForecastAnswer, ForecastRequest, LawRequest, ScalingRequest, ScalingView, SetupRequest
+from common.http.contracts import (
+    ForecastAnswer,
+    ForecastRequest,
+    LawRequest,
+    ScalingRequest,
+    ScalingView,
+    SetupRequest,
+    SharesView,
+    ShareView,
+)
 from common.ports import Clock, Journal, Records, Versioned, Wakeups
 from controller.arbitration import Arbitration
 from controller.foresight import plan
@@ -112,6 +121,23 @@ class ScalingService:
         now = self._clock.now()
         demands, capacity = self._arbitration.standing(request.cluster, now)
         return plan(request, self._laws.law(request.law), settings, demands, capacity, now)
+
+    def shares(self, cluster: str) -> SharesView:
+        """How that cluster (empty: the default one) is divided among its submissions."""
+        demands, capacity = self._arbitration.standing(cluster, self._clock.now())
+        shares = {
+            id: ShareView(
+                wanted=demand.wanted,
+                granted=demand.holding,
+                minimum=demand.minimum,
+                priority=demand.priority,
+                requests=demand.requests,
+                deadline_at=demand.deadline_at,
+                waiting_since=demand.waiting_since,
+            )
+            for id, demand in demands.items()
+        }
+        return SharesView(cluster=cluster, capacity=capacity, shares=shares)
 
     def laws(self) -> dict[str, dict[str, Any]]:
         """Every installed law as plain data."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, jsonify, render_template, request
 from pydantic import Field
@@ -15,13 +16,18 @@ from common.domain.errors import BadRequest, Fault, NotFound
 from common.http.app import error_response, require_service_token
 from common.http.body import read_contract
 from common.http.contracts import VisualizingRequest
+from visualizer.actions import Door
+from visualizer.actions import register as register_actions
 from visualizer.assets import Asset, load_assets
-from visualizer.documents import Changes, ListDocument, SubmissionDocument, fingerprint
+from visualizer.documents import Changes, ClusterDocument, ListDocument, SubmissionDocument, fingerprint
 from visualizer.series import reach
 from visualizer.service import BoardService, Watching
 from visualizer.streams import Message, Streams
 
 _STATIC = Path(__file__).parent / "static"
+_MOST_SPARKS = 100
+_TAIL = 200
+_MOST_TAIL = 5000
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -39,6 +45,9 @@ class Pages:
 
     watching: Watching
     streams: Streams
+    door: Door
+    actions: bool = True
+    """Whether the pages may act."""
 
 
 class NamedRequest(VisualizingRequest):
@@ -51,12 +60,19 @@ class NamedRequest(VisualizingRequest):
 def register(app: Flask, boards: BoardService, pages: Pages, token: str) -> None:
     """Add all routes to the app."""
     _register_boards(app, boards, token)
-    _register_pages(app, pages.watching)
+    _register_pages(app, pages)
     _register_data(app, pages)
+    register_actions(app, pages.door, pages.actions)
 
 
 def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
-    app.before_request(require_service_token(token))
+    check_token = require_service_token(token)
+
+    @app.before_request
+    def only_services_have_boards() -> None:
+        """What the pages change is the user's affair: see actions."""
+        if request.path.startswith("/visualizing"):
+            check_token()
 
     @app.post("/visualizing")
     def show_named() -> tuple[Response, int]:
@@ -89,19 +105,31 @@ def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
         return jsonify({id: view.model_dump(mode="json") for id, view in boards.views().items()})
 
 
-def _register_pages(app: Flask, watching: Watching) -> None:
+def _register_pages(app: Flask, pages: Pages) -> None:
+    acting = "yes" if pages.actions else ""
+
     @app.get("/")
     @app.get("/submissions")
     def overview() -> Response:
-        return _page("list.html")
+        return _page("list.html", here="list", acting=acting)
 
     @app.get("/submissions/<id>")
     def one(id: str) -> Response:
         try:
-            document = watching.submission(id)
+            document = pages.watching.submission(id)
         except (NotFound, BadRequest):
-            return _page("missing.html", 404, what=f"There is no submission {id}.")
-        return _page("submission.html", id=id, name=document.row.name or id)
+            return _page("missing.html", 404, what=f"There is no submission {id}.", acting=acting)
+        return _page("submission.html", id=id, name=document.row.name or id, acting=acting)
+
+    @app.get("/clusters")
+    def clusters() -> Response:
+        return _page("clusters.html", here="clusters", acting=acting)
+
+    @app.get("/submit")
+    def submit() -> Response:
+        if not pages.actions:
+            return _page("missing.html", 404, what="These pages only show: nothing can be submitted here.")
+        return _page("submit.html", here="submit", acting=acting)
 
     assets = load_assets(_STATIC)
 
@@ -119,7 +147,7 @@ def _register_pages(app: Flask, watching: Watching) -> None:
     @app.errorhandler(NoSuchRoute)
     def missing(error: NoSuchRoute) -> Response:
         if request.method == "GET" and request.accept_mimetypes.best == "text/html":
-            return _page("missing.html", 404, what="There is no such page.")
+            return _page("missing.html", 404, what="There is no such page.", acting=acting)
         return error_response(404, "NOT_FOUND", error.description or "there is nothing here")
 
 
@@ -138,9 +166,28 @@ def _register_data(app: Flask, pages: Pages) -> None:
     def series(id: str) -> Response:
         return jsonify(watching.series(id, _since()).parts())
 
+    @app.get("/api/submissions/<id>/log")
+    def log(id: str) -> Response:
+        return jsonify({"pods": watching.log(id, request.args.get("pod", ""), _tail())})
+
+    @app.get("/api/sparks")
+    def sparks() -> Response:
+        ids = [id for id in request.args.get("ids", "").split(",") if id]
+        if len(ids) > _MOST_SPARKS:
+            raise BadRequest(f"ids must be at most {_MOST_SPARKS}", [Fault("ids", f"must be at most {_MOST_SPARKS}")])
+        return jsonify(watching.sparks(ids).parts())
+
+    @app.get("/api/clusters")
+    def clusters() -> Response:
+        return _document(watching.clusters())
+
+    @app.get("/api/stream/clusters")
+    def stream_clusters() -> Response:
+        return _stream(pages.streams, _look_at("clusters", lambda: watching.clusters().parts()))
+
     @app.get("/api/stream/submissions")
     def stream_submissions() -> Response:
-        return _stream(pages.streams, _list_look(watching))
+        return _stream(pages.streams, _look_at("list", lambda: watching.listing().parts()))
 
     @app.get("/api/stream/submissions/<id>")
     def stream_submission(id: str) -> Response:
@@ -148,12 +195,12 @@ def _register_data(app: Flask, pages: Pages) -> None:
         return _stream(pages.streams, _submission_look(watching, id, _since()))
 
 
-def _list_look(watching: Watching) -> Callable[[], Iterable[Message]]:
+def _look_at(event: str, parts: Callable[[], Mapping[str, Any]]) -> Callable[[], Iterable[Message]]:
     changes = Changes()
 
     def look() -> Iterable[Message]:
-        changed = changes.of(watching.listing().parts())
-        return [Message("list", changed)] if changed else []
+        changed = changes.of(parts())
+        return [Message(event, changed)] if changed else []
 
     return look
 
@@ -191,7 +238,7 @@ def _stream(streams: Streams, look: Callable[[], Iterable[Message]]) -> Response
     return response
 
 
-def _document(document: ListDocument | SubmissionDocument) -> Response:
+def _document(document: ListDocument | SubmissionDocument | ClusterDocument) -> Response:
     parts = document.parts()
     response = jsonify(parts)
     response.set_etag(fingerprint(parts))
@@ -210,6 +257,15 @@ def _asset(asset: Asset) -> Response:
     response.headers["Cache-Control"] = "no-cache"
     response.make_conditional(request)
     return response
+
+
+def _tail() -> int:
+    """How many lines of a log."""
+    text = request.args.get("tail", str(_TAIL))
+    if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) > _MOST_TAIL:
+        problem = f"must be a whole number from 0 to {_MOST_TAIL}"
+        raise BadRequest(f"tail {problem}", [Fault("tail", problem)])
+    return int(text)
 
 
 def _since() -> float:

@@ -48,6 +48,8 @@ def build(settings: Settings, roles: Roles) -> Service:
                 streams=Streams(
                     StreamSettings(settings.stream_limit, settings.page_refresh), foundation.clock, stopping
                 ),
+                door=ServiceClient(settings.manager_url, timeout=settings.action_timeout, retries=0),
+                actions=settings.page_actions,
             ),
             settings.service_token.get_secret_value(),
         )
@@ -89,11 +91,16 @@ def _grafana(settings: Settings, clock: Clock) -> Visualizer:
 def _sources(settings: Settings) -> RestSources:
     token = settings.service_token.get_secret_value()
 
-    def client(base: str) -> ServiceClient:
+    def client(base: str, timeout: float = settings.page_timeout) -> ServiceClient:
         """Without retries: a page rather says that a service is away and looks again."""
-        return ServiceClient(base, token, timeout=settings.page_timeout, retries=0)
+        return ServiceClient(base, token, timeout=timeout, retries=0)
 
-    return RestSources(client(settings.manager_url), client(settings.controller_url), client(settings.monitor_url))
+    return RestSources(
+        manager=client(settings.manager_url),
+        controller=client(settings.controller_url),
+        monitor=client(settings.monitor_url),
+        reader=client(settings.manager_url, 4 * settings.page_timeout),
+    )
 
 
 def _known_ids(sources: Sources, clock: Clock, ttl: float) -> Callable[[], Set[str] | None]:

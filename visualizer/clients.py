@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
 from common.domain.errors import NotFound, Unavailable
 from common.http.client import ServiceClient
-from common.http.contracts import MonitoringView, ScalingView
+from common.http.contracts import MonitoringView, ScalingView, SharesView
 
 M = TypeVar("M", bound=BaseModel)
 _DECISIONS = 300
@@ -23,6 +24,8 @@ class RestSources:
     manager: ServiceClient
     controller: ServiceClient
     monitor: ServiceClient
+    reader: ServiceClient
+    """The manager again, for what takes longer than a look: logs, nodes."""
 
     def submissions(self) -> Mapping[str, Any]:
         return _an_object(self.manager.get_json("/submissions"))
@@ -35,6 +38,22 @@ class RestSources:
 
     def errors(self, id: str) -> Any:
         return self.manager.get_json(f"/submissions/{id}/errors")
+
+    def spec(self, id: str) -> Any:
+        return _an_object(self.manager.get_json(f"/submissions/{id}?spec=true")).get("spec")
+
+    def log(self, id: str, pod: str, tail: int) -> Any:
+        named = f"&pod={quote(pod, safe='')}" if pod else ""
+        return self.reader.get_json(f"/submissions/{id}/log?tail={tail}{named}")
+
+    def clusters(self) -> Any:
+        return self.manager.get_json("/submissions/cluster")
+
+    def nodes(self, cluster: str) -> Any:
+        return self.reader.get_json(f"/nodes?cluster={quote(cluster, safe='')}")
+
+    def shares(self, cluster: str) -> SharesView:
+        return self.controller.get(f"/shares?cluster={quote(cluster, safe='')}", SharesView)
 
     def scaling(self, id: str) -> ScalingView | None:
         return _or_none(self.controller, f"/scaling/{id}?count={_DECISIONS}", ScalingView)

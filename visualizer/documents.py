@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from visualizer.clusters import ClusterView
 from visualizer.reading import Details, Row
 from visualizer.series import Columns
 from visualizer.verdict import Verdict
@@ -43,7 +44,13 @@ class ListDocument(_Document):
 
     known: bool
     problems: tuple[Problem, ...]
-    rows: dict[str, Row]
+    rows: Mapping[str, Mapping[str, Any]]
+    """Rows as plain data: made once for all who look."""
+
+    def parts(self) -> dict[str, Any]:
+        """As plain data, without copying the rows: there may be thousands, and many who look."""
+        problems = [problem.model_dump(mode="json") for problem in self.problems]
+        return {"now": self.now, "known": self.known, "problems": problems, "rows": self.rows}
 
 
 class SubmissionDocument(_Document):
@@ -59,7 +66,7 @@ class SubmissionDocument(_Document):
         """As plain data; the long lists of the details are parts of their own."""
         parts = self.model_dump(mode="json")
         details = parts["details"]
-        for name in ("decisions", "events", "errors"):
+        for name in ("decisions", "events", "troubles", "spec"):
             parts[name] = details.pop(name)
         return parts
 
@@ -69,6 +76,21 @@ class SeriesDocument(_Document):
 
     problem: str
     series: dict[str, Columns]
+
+
+class ClusterDocument(_Document):
+    """GET /api/clusters."""
+
+    known: bool
+    problems: tuple[Problem, ...]
+    clusters: tuple[ClusterView, ...]
+
+
+class SparksDocument(_Document):
+    """GET /api/sparks: lately's throughput (items/s), oldest first, by submission."""
+
+    problem: str
+    sparks: dict[str, list[float]]
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:

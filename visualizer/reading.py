@@ -15,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.domain.progress import Counts, Decision, Observation, Replicas
 from common.domain.states import State
+from visualizer.troubles import Trouble, troubles_of
 
 T = TypeVar("T", bound=BaseModel)
 _MOST_TEXT = 2000
-_MOST_ERRORS = 50
+_MOST_WARNINGS = 50
+_MOST_SHOWN = 20
+"""Entries of a list in a specification."""
 _TERMINAL = frozenset(state.value for state in State if state.terminal)
 
 
@@ -33,6 +36,7 @@ class Row(_Document):
     name: str
     state: str
     kind: str
+    cluster: str
     reason: str
     created_at: float | None
     finished_at: float | None
@@ -65,6 +69,15 @@ class Happening(_Document):
     warning: bool = False
 
 
+class Outlook(_Document):
+    """When it is expected to end (Unix seconds, quantiles), and what it is expected to cost from now on."""
+
+    p10: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    replica_seconds: float | None = None
+
+
 class Details(_Document):
     """One submission as its page shows it, beside its row."""
 
@@ -78,7 +91,10 @@ class Details(_Document):
     observation: Observation | None
     decisions: tuple[Decision, ...]
     events: tuple[Happening, ...]
-    errors: tuple[str, ...]
+    troubles: tuple[Trouble, ...]
+    outlook: Outlook
+    spec: dict[str, Any]
+    """The specification for people: long texts and lists are cut."""
 
 
 def rows_of(listing: object) -> dict[str, Row]:
@@ -102,6 +118,7 @@ def row_of(id: str, status: object) -> Row:
         name=_text(document, "name") or _text(spec, "name"),
         state=_text(document, "status") or _text(document, "state") or "unknown",
         kind=_text(document, "kind") or ("stream" if target else "batch"),
+        cluster=_text(document, "cluster"),
         reason=_text(document, "reason"),
         created_at=_first(_number(document, "created_at"), _moment(document, "starting_time")),
         finished_at=_number(document, "finished_at"),
@@ -126,6 +143,7 @@ def details_of(
     decisions: Sequence[Decision],
     events: object,
     errors: object,
+    spec: object = None,
 ) -> Details:
     """The rest of a submission's page, from the answers of manager, monitor and controller."""
     document = status if isinstance(status, Mapping) else {}
@@ -141,7 +159,9 @@ def details_of(
         observation=observation,
         decisions=tuple(decisions),
         events=_events(events),
-        errors=_texts(errors),
+        troubles=troubles_of([_as_text(error)[:_MOST_TEXT] for error in errors] if isinstance(errors, list) else []),
+        outlook=_outlook(_object(document, "forecast")),
+        spec=_shortened(spec) if isinstance(spec, Mapping) else {},
     )
 
 
@@ -172,6 +192,27 @@ def with_observation(row: Row, observation: Observation | None) -> Row:
     )
 
 
+def _outlook(forecast: Mapping[str, Any]) -> Outlook:
+    at = _object(forecast, "finish_at")
+    return Outlook(
+        p10=_rounded(_number(at, "p10")),
+        p50=_rounded(_number(at, "p50")),
+        p90=_rounded(_number(at, "p90")),
+        replica_seconds=_rounded(_number(_object(forecast, "cost"), "replica_seconds")),
+    )
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _shortened(content) for name, content in value.items()}
+    if isinstance(value, list | tuple):
+        cut = [_shortened(content) for content in value[:_MOST_SHOWN]]
+        return cut if len(value) <= _MOST_SHOWN else [*cut, f"... and {len(value) - _MOST_SHOWN} more"]
+    if isinstance(value, str) and len(value) > _MOST_TEXT:
+        return f"{value[:_MOST_TEXT]}..."
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+
+
 def _events(answer: object) -> tuple[Happening, ...]:
     listed = answer.get("events") if isinstance(answer, Mapping) else answer
     found: list[Happening] = []
@@ -196,7 +237,7 @@ def _text(document: Mapping[str, Any], name: str) -> str:
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         return ()
-    return tuple(_as_text(entry)[:_MOST_TEXT] for entry in value[-_MOST_ERRORS:])
+    return tuple(_as_text(entry)[:_MOST_TEXT] for entry in value[-_MOST_WARNINGS:])
 
 
 def _as_text(entry: object) -> str:

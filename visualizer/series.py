@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
 
 from common.domain import metrics
 from common.domain.metrics import Measurement, Point
@@ -15,9 +17,12 @@ SHOWN: Mapping[str, Measurement] = {
     "queue": metrics.QUEUE,
     "flow": metrics.FLOW,
     "service": metrics.SERVICE,
+    "wait": metrics.QUEUE_WAIT,
 }
 """The series a submission's page draws, by the names the page knows them by."""
 MOST_POINTS = 1200
+SPARK = 24
+"""Points of a sparkline."""
 
 Columns = dict[str, list[float | None]]
 """``at`` (Unix seconds) and each field, equally long; None where a point lacks the field."""
@@ -38,6 +43,14 @@ def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
         return points
     step = (len(points) - 1) / (most - 1)
     return [points[round(number * step)] for number in range(most)]
+
+
+def spark(points: Sequence[Point], field: str, most: int = SPARK) -> list[float]:
+    """The points' values of one field as at most ``most`` means over equally many points each."""
+    values = [value for point in points if (value := point.fields.get(field)) is not None]
+    count = min(most, len(values))
+    edges = [len(values) * number // count for number in range(count + 1)] if count else []
+    return [float(f"{fmean(values[start:end]):.4g}") for start, end in pairwise(edges)]
 
 
 def reach(tables: Mapping[str, Columns]) -> dict[str, float]:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from common.domain.errors import BadRequest, Conflict, Fault, NotFound, Unavailable
+from common.domain import metrics as measured
+from common.domain.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, Unavailable
 from common.domain.progress import Decision
-from common.http.contracts import MonitoringView, ScalingView, VisualizingRequest, VisualizingView
+from common.http.contracts import MonitoringView, ScalingView, SharesView, VisualizingRequest, VisualizingView
 from common.ports import Clock, MetricStore, Records, Wakeups
 from visualizer.boards import Board, Visualizer, checked_id, new_board
-from visualizer.documents import ListDocument, Problem, SeriesDocument, SubmissionDocument
+from visualizer.clusters import MOST_CLUSTERS, Asked, ClusterView, Known, cluster_view, known_clusters
+from visualizer.documents import (
+    ClusterDocument,
+    ListDocument,
+    Problem,
+    SeriesDocument,
+    SparksDocument,
+    SubmissionDocument,
+)
 from visualizer.feed import Feed, Reading
 from visualizer.reading import Row, details_of, row_of, rows_of, with_decision, with_observation
-from visualizer.series import SHOWN, columns
+from visualizer.series import SHOWN, columns, spark
 from visualizer.verdict import verdict
 
 T = TypeVar("T")
@@ -22,6 +32,11 @@ SERVICE = "visualizer"
 _SHOWN_DECISIONS = 300
 _SHOWN_EVENTS = 300
 _ATTEMPTS = 5
+_SELDOM = 10
+"""So many times as long as the main answers serve what hardly changes."""
+_MOST_KEPT_SPARKS = 1000
+LATELY = 1800.0
+"""Seconds of a sparkline."""
 
 
 class Sources(Protocol):
@@ -38,6 +53,21 @@ class Sources(Protocol):
 
     def errors(self, id: str) -> Any:
         """The manager's errors of a submission."""
+
+    def spec(self, id: str) -> Any:
+        """The specification as the manager shows it."""
+
+    def log(self, id: str, pod: str, tail: int) -> Any:
+        """The last lines of a pod's log, or (without a name) of all. Raises NotFound."""
+
+    def clusters(self) -> Any:
+        """The manager's clusters by name."""
+
+    def nodes(self, cluster: str) -> Any:
+        """The manager's nodes of a cluster."""
+
+    def shares(self, cluster: str) -> SharesView:
+        """How the controller divides a cluster."""
 
     def scaling(self, id: str) -> ScalingView | None:
         """What the controller decided; None when it does not know the submission."""
@@ -150,22 +180,65 @@ class Watching:
         self._sources = sources
         self._metrics = metrics
         self._clock = clock
-        self._rows: Feed[dict[str, Row]] = Feed(clock, freshness.main, keys=1)
+        self._rows: Feed[_Rows] = Feed(clock, freshness.main, keys=1)
         self._status: Feed[Mapping[str, Any]] = Feed(clock, freshness.main)
         self._events: Feed[Any] = Feed(clock, freshness.other)
         self._errors: Feed[Any] = Feed(clock, freshness.other)
         self._scaling: Feed[ScalingView | None] = Feed(clock, freshness.other)
         self._monitoring: Feed[MonitoringView | None] = Feed(clock, freshness.other)
+        self._specs: Feed[Any] = Feed(clock, _SELDOM * freshness.main)
+        self._clusters: Feed[Any] = Feed(clock, _SELDOM * freshness.main, keys=1)
+        self._nodes: Feed[Any] = Feed(clock, _SELDOM * freshness.main, keys=MOST_CLUSTERS)
+        self._shares: Feed[SharesView] = Feed(clock, freshness.other, keys=MOST_CLUSTERS)
+        self._sparks: Feed[list[float]] = Feed(clock, _SELDOM * freshness.main, keys=_MOST_KEPT_SPARKS)
 
     def listing(self) -> ListDocument:
         """All submissions."""
-        reading = self._rows.get("", lambda: rows_of(self._sources.submissions()))
+        reading = self._listed()
         return ListDocument(
             now=self._clock.now(),
             known=reading.value is not None,
             problems=_problems([("manager", reading)]),
-            rows=reading.value or {},
+            rows=reading.value.plain if reading.value else {},
         )
+
+    def sparks(self, ids: Sequence[str]) -> SparksDocument:
+        """The throughput of these submissions lately; of one that has ended, before its end. Those without any
+        measurement are left out."""
+        listed = self._listed().value
+        now = self._clock.now()
+        found: dict[str, list[float]] = {}
+        problem = ""
+        for id in ids:
+            row = listed.rows.get(id) if listed else None
+            if row is None:
+                continue
+            since = max(0.0, (row.finished_at or now) - LATELY)
+            reading = self._sparks.get(id, partial(self._spark, id, since))
+            problem = reading.problem or problem
+            if reading.value:
+                found[id] = reading.value
+        return SparksDocument(now=now, problem=problem, sparks=found)
+
+    def clusters(self) -> ClusterDocument:
+        """The clusters, their nodes, and who uses them."""
+        known = self._clusters.get("", self._sources.clusters)
+        listed = self._listed()
+        rows = tuple(listed.value.rows.values()) if listed.value else ()
+        views = [self._cluster(one, rows) for one in known_clusters(known.value)[:MOST_CLUSTERS]]
+        return ClusterDocument(
+            now=self._clock.now(),
+            known=known.value is not None,
+            problems=_problems([("manager", known if known.problem else listed)]),
+            clusters=tuple(views),
+        )
+
+    def log(self, id: str, pod: str, tail: int) -> dict[str, str]:
+        """The last lines of a pod's log by the pod's name, or (without one) of all pods' logs. Raises NotFound and
+        Unavailable."""
+        answer = self._sources.log(checked_id(id), pod, tail)
+        pods = answer.get("pods") if isinstance(answer, Mapping) else None
+        return {str(name): str(text) for name, text in pods.items()} if isinstance(pods, Mapping) else {}
 
     def submission(self, id: str) -> SubmissionDocument:
         """One submission. Raises NotFound when the manager does not know it."""
@@ -178,7 +251,8 @@ class Watching:
         decisions = scaling.value.decisions[-_SHOWN_DECISIONS:] if scaling.value else ()
         observation = monitoring.value.observation if monitoring.value else None
         row = _latest_row(row_of(id, status.value), decisions)
-        details = details_of(status.value, observation, decisions, events.value, errors.value)
+        spec = self._specs.get(id, lambda: _none_if_unknown(lambda: self._sources.spec(id)))
+        details = details_of(status.value, observation, decisions, events.value, errors.value, spec.value)
         now = self._clock.now()
         asked: list[tuple[str, Reading[Any]]] = [("manager", status), ("controller", scaling), ("monitor", monitoring)]
         return SubmissionDocument(
@@ -205,6 +279,39 @@ class Watching:
         except Unavailable as error:
             return SeriesDocument(now=self._clock.now(), problem=error.message, series={})
         return SeriesDocument(now=self._clock.now(), problem="", series=tables)
+
+    def _listed(self) -> Reading[_Rows]:
+        return self._rows.get("", lambda: _Rows.of(self._sources.submissions()))
+
+    def _spark(self, id: str, since: float) -> list[float]:
+        return spark(self._metrics.read(id, measured.FLOW, since), "throughput")
+
+    def _cluster(self, known: Known, rows: Iterable[Row]) -> ClusterView:
+        nodes = self._nodes.get(known.name, lambda: _told(lambda: self._sources.nodes(known.name)))
+        shares = self._shares.get(known.name, lambda: _told(lambda: self._sources.shares(known.name)))
+        problems = tuple(reading.problem for reading in (nodes, shares) if reading.problem)
+        return cluster_view(known, Asked(nodes.value, shares.value, problems), rows)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The listing, also as plain data."""
+
+    rows: Mapping[str, Row]
+    plain: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, listing: object) -> _Rows:
+        rows = rows_of(listing)
+        return cls(rows, {id: row.model_dump(mode="json") for id, row in rows.items()})
+
+
+def _told(ask: Callable[[], T]) -> T:
+    """An answer of a cluster; that it refuses to tell is shown as that it does not."""
+    try:
+        return ask()
+    except (NotFound, Forbidden) as error:
+        raise Unavailable(error.message) from error
 
 
 def _latest_row(row: Row, decisions: Iterable[Decision]) -> Row:

@@ -14,6 +14,10 @@ class Settings(CommonSettings):
         default="", description="Where browsers reach the visualizer, e.g. behind a proxy; empty: visualizer_url."
     )
     page_refresh: float = Field(default=1.0, gt=0, le=60, description="Seconds between two looks of a live page.")
+    page_actions: bool = Field(default=True, description="Whether the pages may submit, change, stop and retry.")
+    action_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds until the manager must have answered what a page asks for or reads."
+    )
     page_timeout: float = Field(default=3.0, gt=0, description="Seconds until an asked service counts as away.")
     max_streams: int = Field(
         default=16, ge=0, description="Live connections a process; pages beyond them poll. At most half of threads."

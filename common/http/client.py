@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import requests
@@ -22,9 +24,19 @@ from common.domain.errors import (
 )
 
 M = TypeVar("M", bound=BaseModel)
+_CHUNK = 65536
 _BY_STATUS: dict[int, type[AsperathosError]] = {
     error.status: error for error in (BadRequest, Unauthorized, Forbidden, NotFound, Conflict, TooLarge)
 }
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """An answer that is passed on; its chunks are read once, as they come."""
+
+    status: int
+    content_type: str
+    chunks: Iterator[bytes]
 
 
 class ServiceClient:
@@ -77,6 +89,17 @@ class ServiceClient:
         """GET plain JSON."""
         return self._call("GET", path, None)
 
+    def relay(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Relayed:
+        """Pass a request on as it is and give its answer back as it is, whatever its status. Raises Unavailable when
+        there is none. The headers are sent beside our own, and replace those of the same name."""
+        try:
+            response = self._session.request(
+                method, self._base + path, data=body, headers=dict(headers), timeout=self._timeout, stream=True
+            )
+        except requests.RequestException as error:
+            raise Unavailable(f"{self._base} does not answer: {type(error).__name__}") from error
+        return Relayed(response.status_code, response.headers.get("Content-Type", ""), _chunks(response))
+
     def close(self) -> None:
         """Give up the kept connections; a later call makes new ones."""
         self._session.close()
@@ -102,6 +125,11 @@ class ServiceClient:
             return response.json()
         except requests.JSONDecodeError as error:
             raise Unavailable(f"{self._base}{path} answered something that is not JSON") from error
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    with response:
+        yield from response.iter_content(_CHUNK)
 
 
 def _message(response: requests.Response) -> str:

@@ -161,6 +161,30 @@ class ScalingView(Contract):
     decisions: tuple[Decision, ...] = ()
 
 
+class ShareView(Contract):
+    """What one submission asks of its cluster, and what it was granted last. Counts are replicas."""
+
+    wanted: int
+    """What law and guard ask for."""
+    granted: int
+    minimum: int = 0
+    priority: Priority = Priority.NORMAL
+    requests: Requests = Requests()
+    """What one replica asks of its node."""
+    deadline_at: float | None = None
+    """Unix seconds."""
+    waiting_since: float | None = None
+    """Since when it has been kept below its least count (Unix seconds)."""
+
+
+class SharesView(Contract):
+    """GET /shares: how a cluster is divided. ``capacity`` is None where no limit is known: nothing is divided there."""
+
+    cluster: str
+    capacity: Capacity | None = None
+    shares: dict[str, ShareView] = Field(default_factory=dict)
+
+
 class LawRequest(Contract):
     """POST /scaling/validate: 204 when the law is there and takes these settings, else 400 with every fault."""
 
