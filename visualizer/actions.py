@@ -60,27 +60,27 @@ def _register_wishes(app: Flask, door: Door, enabled: bool) -> None:
         return _relayed(door, method, path)
 
     @app.post("/api/submissions")
-    def submit() -> Response:
+    def wish_submit() -> Response:
         return wish("POST", "/submissions" + ("?dry_run=true" if request.args.get("dry_run") == "true" else ""))
 
     @app.patch("/api/submissions/<id>")
-    def change(id: str) -> Response:
+    def wish_change(id: str) -> Response:
         return wish("PATCH", f"/submissions/{checked_id(id)}")
 
     @app.put("/api/submissions/<id>/stop")
-    def stop(id: str) -> Response:
+    def wish_stop(id: str) -> Response:
         return wish("PUT", f"/submissions/{checked_id(id)}/stop")
 
     @app.put("/api/submissions/<id>/terminate")
-    def terminate(id: str) -> Response:
+    def wish_terminate(id: str) -> Response:
         return wish("PUT", f"/submissions/{checked_id(id)}/terminate")
 
     @app.post("/api/submissions/<id>/retry")
-    def retry(id: str) -> Response:
+    def wish_retry(id: str) -> Response:
         return wish("POST", f"/submissions/{checked_id(id)}/retry")
 
     @app.delete("/api/submissions/<id>")
-    def delete(id: str) -> Response:
+    def wish_delete(id: str) -> Response:
         return wish("DELETE", f"/submissions/{checked_id(id)}")
 
 

@@ -122,11 +122,11 @@ def _register_pages(app: Flask, pages: Pages) -> None:
         return _page("submission.html", id=id, name=document.row.name or id, acting=acting)
 
     @app.get("/clusters")
-    def clusters() -> Response:
+    def clusters_page() -> Response:
         return _page("clusters.html", here="clusters", acting=acting)
 
     @app.get("/submit")
-    def submit() -> Response:
+    def submit_page() -> Response:
         if not pages.actions:
             return _page("missing.html", 404, what="These pages only show: nothing can be submitted here.")
         return _page("submit.html", here="submit", acting=acting)

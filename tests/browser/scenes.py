@@ -8,11 +8,12 @@ from typing import Any
 
 from common.adapters.redis_history import RedisMetrics
 from common.domain import metrics
+from common.domain.capacity import Capacity, Requests
 from common.domain.events import Event
 from common.domain.metrics import Point
 from common.domain.progress import Counts, Decision, Observation, Replicas, ServiceTimes
 from common.domain.states import State
-from common.http.contracts import MonitoringView, ScalingView
+from common.http.contracts import MonitoringView, ScalingView, SharesView, ShareView
 from tests.browser.world import World
 
 PERIOD = 2.0
@@ -96,9 +97,22 @@ def play(world: World, store: RedisMetrics, scene: Scene, now: float) -> None:
         Event(at=began + 0.3, kind="job", message=f"Job {scene.id}-g1 created with 4 replicas"),
         Event(at=began + 38, kind="pod", message="pod index 3 was evicted; its item is ready again", warning=True),
     ]
-    world.errors[scene.id] = ["item 1204: exit code 1: ValueError: no such column 'depth' in row 17"] * min(
-        1, story[-1].counts.dead
-    )
+    why = "exit code 1: ValueError: no such column 'depth' in row 17"
+    dead = [f"item {1204 + number} is dead: {why}" for number in range(story[-1].counts.dead)]
+    world.errors[scene.id] = dead + [f"item {1204 + n % 4}, attempt {n // 4 + 1} on w-3: {why}" for n in range(7)]
+    world.specs[scene.id] = {
+        "name": scene.name,
+        "image": "registry.example/aligner:2.4",
+        "run": "align --depth {item}",
+        "workload": {"url": "https://data.example/items.txt"},
+        "deadline": scene.deadline,
+        "replicas": {"min": 1, "max": 16},
+        "priority": "normal",
+    }
+    world.logs[scene.id] = {
+        f"{scene.id}-g1-{index}": "".join(f"item {number} aligned in 1.6 s\n" for number in range(40))
+        for index in range(3)
+    }
     add_points(store, scene, story, began)
 
 
@@ -135,6 +149,7 @@ def points(scene: Scene, step: Step, began: float) -> list[Point]:
             dead=queue.dead,
         ),
         point(metrics.FLOW, throughput=seen.throughput, arrival_rate=0.0, failures=seen.failures),
+        point(metrics.QUEUE_WAIT, p50=step.at * 0.4, p95=step.at * 0.7, oldest=step.at * 0.8),
         point(metrics.SERVICE, mean=seen.service.mean, p50=seen.service.p50, p95=seen.service.p95, longest=9.1),
     ]
 
@@ -162,6 +177,7 @@ def status(scene: Scene, step: Step, began: float, now: float) -> dict[str, Any]
         "replicas": step.replicas.model_dump(),
         "scaling_strategy": "deadline",
         "warnings": [],
+        "forecast": {} if over else _forecast(step, scene, began),
         **({"execution_time": took, "final_replicas": step.replicas.observed, "peak_replicas": 11} if over else {}),
         **(
             {"deadline_met": took <= scene.deadline, "deadline_margin": scene.deadline - took}
@@ -169,6 +185,14 @@ def status(scene: Scene, step: Step, began: float, now: float) -> dict[str, Any]
             else {}
         ),
     }
+
+
+def _forecast(step: Step, scene: Scene, began: float) -> dict[str, Any]:
+    left = step.counts.outstanding / step.rate if step.rate else None
+    if left is None or not step.at:
+        return {}
+    at = {name: began + step.at + left * factor for name, factor in (("p10", 0.9), ("p50", 1.0), ("p90", 1.25))}
+    return {"finish_at": at, "ends_at": at["p50"], "chance": 0.93, "cost": {"replica_seconds": left * 8}}
 
 
 def _observation(scene: Scene, step: Step, began: float) -> Observation:
@@ -185,6 +209,7 @@ def _observation(scene: Scene, step: Step, began: float) -> Observation:
             count=step.counts.done, mean=scene.item, p50=scene.item * 0.92 * wave, p95=scene.item * 1.9 * wave
         ),
         failures=7,
+        price=0.12,
         replicas=step.replicas,
     )
 
@@ -224,6 +249,35 @@ def _decision(scene: Scene, step: Step, began: float) -> Decision:
         progress=step.counts.progress,
         error=error,
         observed=step.replicas.observed,
+    )
+
+
+def furnish(world: World) -> None:
+    """Two clusters: one with nodes and submissions that share it, one that does not answer for its nodes."""
+    world.clusters["default"] = {"active": True, "default": True, "server": "", "submissions": 2}
+    world.clusters["farm"] = {
+        "active": False,
+        "default": False,
+        "server": "https://farm.example:6443",
+        "submissions": 0,
+    }
+    world.nodes["default"] = [
+        {"name": f"node-{number}", "ready": number != 3, "cpu": 16.0, "memory": 64 * 2**30, "pods": 110, "gpus": 0}
+        for number in range(4)
+    ]
+    running = [id for id, told in world.submissions.items() if told["status"] == "ongoing"]
+    world.shares["default"] = SharesView(
+        cluster="default",
+        capacity=Capacity(replicas=40),
+        shares={
+            id: ShareView(
+                wanted=8 + 4 * number,
+                granted=8,
+                requests=Requests(cpu=1.0, memory=2**30),
+                deadline_at=world.submissions[id]["created_at"] + (world.submissions[id]["deadline"] or 600.0),
+            )
+            for number, id in enumerate(running[:4])
+        },
     )
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,21 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from common.domain.events import Event
-from common.http.contracts import MonitoringView, ScalingView
+from common.http.contracts import MonitoringView, ScalingView, SharesView
 
 
 class _QuietHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         pass
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A request that would change something: ``asked`` is its method and path with the query."""
+
+    asked: str
+    body: str
+    headers: dict[str, str]
 
 
 class World:
@@ -37,6 +47,13 @@ class World:
         self.errors: dict[str, list[str]] = {}
         self.scaling: dict[str, ScalingView] = {}
         self.monitoring: dict[str, MonitoringView] = {}
+        self.specs: dict[str, dict[str, Any]] = {}
+        self.logs: dict[str, dict[str, str]] = {}
+        self.clusters: dict[str, dict[str, Any]] = {}
+        self.nodes: dict[str, list[dict[str, Any]]] = {}
+        self.shares: dict[str, SharesView] = {}
+        self.replies: dict[str, tuple[Any, int]] = {}
+        self.wishes: list[Wish] = []
         self.away: set[str] = set()
         self.strays: list[str] = []
         self.calls: list[str] = []
@@ -52,7 +69,9 @@ class World:
 
     def reset(self) -> None:
         """Forget everything, be all there."""
-        for part in (self.submissions, self.events, self.errors, self.scaling, self.monitoring, self.calls):
+        kept = (self.submissions, self.events, self.errors, self.scaling, self.monitoring, self.calls, self.specs)
+        more = (self.logs, self.clusters, self.nodes, self.shares, self.replies, self.wishes)
+        for part in (*kept, *more):
             part.clear()
         self.away = set()
 
@@ -78,7 +97,51 @@ class World:
 
         @app.get("/submissions/<id>")
         def submission(id: str) -> tuple[Response, int]:
-            return answer("manager", f"/submissions/{id}", self.submissions.get(id))
+            found = self.submissions.get(id)
+            if found is not None and request.args.get("spec") == "true":
+                found = {**found, "spec": self.specs.get(id, {})}
+            return answer("manager", f"/submissions/{id}", found)
+
+        @app.get("/submissions/<id>/log")
+        def log(id: str) -> tuple[Response, int]:
+            pods = self.logs.get(id, {})
+            asked = request.args.get("pod")
+            if asked is not None:
+                pods = {asked: pods[asked]} if asked in pods else None
+            if pods is not None and request.args.get("tail") == "0":
+                pods = dict.fromkeys(pods, "")
+            return answer("manager", f"/submissions/{id}/log", None if pods is None else {"pods": pods})
+
+        @app.get("/submissions/cluster")
+        def clusters() -> tuple[Response, int]:
+            return answer("manager", "/submissions/cluster", dict(self.clusters))
+
+        @app.get("/nodes")
+        def nodes() -> tuple[Response, int]:
+            name = request.args.get("cluster", "")
+            return answer("manager", "/nodes", {"cluster": name, "nodes": self.nodes.get(name, [])})
+
+        @app.get("/shares")
+        def shares() -> tuple[Response, int]:
+            name = request.args.get("cluster", "")
+            view = self.shares.get(name, SharesView(cluster=name))
+            return answer("controller", "/shares", view.model_dump(mode="json"))
+
+        def wish() -> tuple[Response, int]:
+            """Whatever is asked for is kept, and answered as ``replies`` says for its method and path."""
+            body = request.get_data(as_text=True)
+            asked = f"{request.method} {request.full_path.rstrip('?')}"
+            self.wishes.append(Wish(asked, body, dict(request.headers)))
+            if "manager" in self.away:
+                return answer("manager", request.path, {})
+            value, status = self.replies.get(asked, (None, 204))
+            return (Response(status=204), 204) if value is None else (jsonify(value), status)
+
+        app.add_url_rule("/submissions", "submit", wish, methods=["POST"])
+        app.add_url_rule("/submissions/<id>", "change", lambda id: wish(), methods=["PATCH", "DELETE"])
+        app.add_url_rule("/submissions/<id>/stop", "stop", lambda id: wish(), methods=["PUT"])
+        app.add_url_rule("/submissions/<id>/terminate", "terminate", lambda id: wish(), methods=["PUT"])
+        app.add_url_rule("/submissions/<id>/retry", "retry", lambda id: wish(), methods=["POST"])
 
         @app.get("/submissions/<id>/events")
         def events(id: str) -> tuple[Response, int]:

@@ -1,5 +1,5 @@
 // Small time charts in SVG: lines, steps and stacked areas with one crosshair for all charts of a page.
-// Each can be read by mouse, touch, arrow keys, and as a (visually hidden) table.
+// A fan beyond the last point shows what is expected. Each can be read by mouse, touch, arrow keys, and as a (visually hidden) table.
 
 import { h, s, setAttribute, setText } from "./dom.js";
 import { UNKNOWN, duration } from "./format.js";
@@ -27,38 +27,47 @@ export class Crosshair {
 /**
  * series: [{ name, color: "blue", kind: "line" | "dash" | "step" | "stepdash" | "steparea" | "stack" | "sign", fill? }]
  * format(value) for read-outs, tick(value, step) for the axis. low/high: what the y axis shows at least; whole: integer ticks.
+ * fan: the name of what is expected; its place in the legend is there while there is one.
  */
 export class Chart {
-  constructor({ title, note, series, format, tick = format, low = 0, high = null, whole = false, empty, crosshair }) {
+  constructor({ title, note, series, format, tick = format, low = 0, high = null, whole = false, empty, crosshair, fan = null, wide = false }) {
     Object.assign(this, { title, series, format, tick, low, high, whole, crosshair });
     this.times = [];
     this.values = series.map(() => []);
-    this.markAt = null;
+    this.ahead = { markAt: null, until: null, fan: null };
     this.tableAt = 0;
     this.legend = series.map((one) => {
       const value = h("span", { class: "value" }, UNKNOWN);
       const sample = s("svg", { class: "sample", width: one.kind in BLOCKS ? 12 : 18, height: 10, "aria-hidden": "true" }, sampleOf(one));
       return { value, element: h("li", {}, sample, h("span", { class: "key" }, one.name), value) };
     });
+    if (fan) {
+      this.fanText = h("span", { class: "value" }, UNKNOWN);
+      this.fanLegend = h("li", { hidden: true }, s("svg", { class: "sample", width: 12, height: 10, "aria-hidden": "true" }, s("rect", { class: "fan", width: 12, height: 10, rx: 2 })),
+        h("span", { class: "key" }, fan), this.fanText);
+    }
     this.when = h("span", { class: "when" });
     this.svg = s("svg", { class: "plot", height: HEIGHT, tabindex: "0", role: "img", "aria-label": `${title}. Left and right arrow keys read values.` });
     this.spoken = h("p", { class: "sr", "aria-live": "polite" });
     this.table = h("table", { class: "sr" });
     this.empty = h("p", { class: "chart-empty" }, empty);
     this.stage = h("div", { class: "stage" }, this.svg, this.empty);
-    this.element = h("section", { class: "chart", "aria-label": title },
+    this.element = h("section", { class: wide ? "chart wide-chart" : "chart", "aria-label": title },
       h("div", { class: "chart-head" }, h("h3", {}, title), this.when),
       note ? h("p", { class: "chart-note" }, note) : null,
-      h("ul", { class: "legend" }, ...this.legend.map((entry) => entry.element)),
+      h("ul", { class: "legend" }, ...this.legend.map((entry) => entry.element), this.fanLegend ?? null),
       this.stage, this.spoken, this.table);
     this.#listen();
   }
 
-  /** times: seconds since the start; values: one list per series (null: unknown); markAt: where the deadline is. */
-  update(times, values, markAt = null) {
+  /**
+   * times: seconds since the start; values: one list per series (null: unknown). ahead: { markAt: where the deadline is,
+   * until: where the axis ends at least, fan: { value, early, likely, late }: when `value` is reached, expectedly }.
+   */
+  update(times, values, ahead = {}) {
     this.times = times;
     this.values = values;
-    this.markAt = markAt;
+    this.ahead = { markAt: null, until: null, fan: null, ...ahead };
     this.draw();
   }
 
@@ -70,7 +79,7 @@ export class Chart {
     setAttribute(this.svg, "tabindex", shown ? "0" : "-1");
     if (shown) {
       this.#scale(width);
-      this.svg.replaceChildren(...this.#axes(), ...this.series.flatMap((one, index) => this.#shape(one, index)), ...this.#mark());
+      this.svg.replaceChildren(...this.#axes(), ...this.#fan(), ...this.series.flatMap((one, index) => this.#shape(one, index)), ...this.#mark());
       this.pointer = s("g", { class: "pointer" });
       this.svg.append(this.pointer);
     }
@@ -90,11 +99,13 @@ export class Chart {
     this.low0 = Math.min(low, this.ticks[0]);
     this.high0 = this.high !== null && high <= this.high ? this.high : Math.max(high, this.ticks.at(-1));
     // Time counts from acceptance; a gap before the first point that would waste the width is left out.
-    const from = this.times[0] < 0.1 * this.times.at(-1) ? Math.min(0, this.times[0]) : this.times[0];
-    const span = this.times.at(-1) - from || 1;
+    const to = Math.max(this.times.at(-1), this.ahead.until ?? -Infinity);
+    const from = this.times[0] < 0.1 * to ? Math.min(0, this.times[0]) : this.times[0];
+    const span = to - from || 1;
     const inner = { width: width - PAD.left - PAD.right, height: HEIGHT - PAD.top - PAD.bottom };
     this.width = width;
     this.from = from;
+    this.to = to;
     this.x = (time) => PAD.left + ((time - from) / span) * inner.width;
     this.y = (value) => PAD.top + (1 - (value - this.low0) / (this.high0 - this.low0)) * inner.height;
     this.timeAt = (x) => from + (Math.min(Math.max(x - PAD.left, 0), inner.width) / inner.width) * span;
@@ -115,8 +126,7 @@ export class Chart {
       parts.push(s("text", { class: "tick", x: PAD.left - 8, y: y + 3.5, "text-anchor": "end" }, this.tick(value, this.ticks[1] - this.ticks[0])));
     }
     const many = Math.max(2, Math.floor(this.width / 80));
-    const last = this.times.at(-1);
-    for (const time of timeTicks(this.from, last, many)) {
+    for (const time of timeTicks(this.from, this.to, many)) {
       const x = this.x(time);
       const anchor = x > this.width - PAD.right - 16 ? "end" : x < PAD.left + 8 ? "start" : "middle";
       parts.push(s("text", { class: "tick", x, y: HEIGHT - 6, "text-anchor": anchor }, axisTime(time)));
@@ -124,13 +134,31 @@ export class Chart {
     return parts;
   }
 
+  /** From the last point to where it is expected to arrive: the likely way, and the band around it. */
+  #fan() {
+    const { fan } = this.ahead;
+    if (this.fanLegend) this.fanLegend.hidden = fan === null;
+    const list = this.values[0];
+    const last = list.at(-1);
+    if (fan === null || last === null || last === undefined) return [];
+    const start = `${this.x(this.times.at(-1)).toFixed(1)} ${this.y(last).toFixed(1)}`;
+    const y = this.y(fan.value).toFixed(1);
+    const point = (time) => `${this.x(Math.max(time, this.times.at(-1))).toFixed(1)} ${y}`;
+    setText(this.fanText, fan.text);
+    return [
+      s("path", { class: "fan", d: `M${start}L${point(fan.early)}L${point(fan.late)}Z` }),
+      s("path", { class: "line c-blue dashed", d: `M${start}L${point(fan.likely)}` }),
+    ];
+  }
+
   #mark() {
-    if (this.markAt === null || this.markAt > this.times.at(-1) || this.markAt < this.from) return [];
-    const x = this.x(this.markAt);
+    const { markAt } = this.ahead;
+    if (markAt === null || markAt > this.to || markAt < this.from) return [];
+    const x = this.x(markAt);
     const before = x > this.width - PAD.right - 60;
     return [
       s("line", { class: "deadline", x1: x, x2: x, y1: PAD.top, y2: HEIGHT - PAD.bottom }),
-      s("text", { class: "tick deadline-text", x: before ? x - 5 : x + 5, y: PAD.top + 9, "text-anchor": before ? "end" : "start" }, "deadline"),
+      s("text", { class: "tick deadline-text", x: before ? x - 5 : x + 5, y: HEIGHT - PAD.bottom - 6, "text-anchor": before ? "end" : "start" }, "deadline"),
     ];
   }
 
@@ -217,6 +245,7 @@ export class Chart {
 
   /** The index of the sample that holds at a moment: the last one not after it. */
   #nearest(time) {
+    if (time >= this.times.at(-1)) return this.times.length - 1;
     let low = 0;
     let high = this.times.length - 1;
     while (low < high) {

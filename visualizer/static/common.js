@@ -1,4 +1,4 @@
-// What both pages show alike: the connection, services that are away, states, deadlines, progress bars.
+// What all pages show alike: the connection, services that are away, states, deadlines, progress bars.
 
 import { byId, h, setAttribute, setText } from "./dom.js";
 import { clockTime, percent, progress, ticking } from "./format.js";

@@ -72,3 +72,13 @@ export function plural(number, word) {
 export function digitsFor(step) {
   return step >= 1 && Number.isInteger(Number(step.toPrecision(6))) ? 0 : Math.min(4, Math.max(1, Math.ceil(-Math.log10(step))));
 }
+
+/** 512 MiB, 1.5 GiB */
+export function bytes(value) {
+  if (!known(value)) return UNKNOWN;
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let size = value;
+  let unit = 0;
+  while (size >= 1024 && unit < units.length - 1) { size /= 1024; unit += 1; }
+  return `${quantity(size).replace(/\.0+$/, "")} ${units[unit]}`;
+}
