@@ -70,12 +70,16 @@ class Happening(_Document):
 
 
 class Outlook(_Document):
-    """When it is expected to end (Unix seconds, quantiles), and what it is expected to cost from now on."""
+    """When it is expected to end (Unix seconds, quantiles), and what it costs: replica seconds and money, so far and
+    expected to the end. Money is None where no price is known."""
 
     p10: float | None = None
     p50: float | None = None
     p90: float | None = None
-    replica_seconds: float | None = None
+    spent_seconds: float | None = None
+    spent: float | None = None
+    projected_seconds: float | None = None
+    projected: float | None = None
 
 
 class Details(_Document):
@@ -193,12 +197,16 @@ def with_observation(row: Row, observation: Observation | None) -> Row:
 
 
 def _outlook(forecast: Mapping[str, Any]) -> Outlook:
-    at = _object(forecast, "finish_at")
+    at, cost = _object(forecast, "finish_at"), _object(forecast, "cost")
+    so_far, projected = _object(cost, "so_far"), _object(cost, "projected")
     return Outlook(
         p10=_rounded(_number(at, "p10")),
         p50=_rounded(_number(at, "p50")),
         p90=_rounded(_number(at, "p90")),
-        replica_seconds=_rounded(_number(_object(forecast, "cost"), "replica_seconds")),
+        spent_seconds=_rounded(_number(so_far, "replica_seconds")),
+        spent=_number(so_far, "money"),
+        projected_seconds=_rounded(_number(projected, "replica_seconds")),
+        projected=_number(projected, "money"),
     )
 
 

@@ -192,7 +192,12 @@ def _forecast(step: Step, scene: Scene, began: float) -> dict[str, Any]:
     if left is None or not step.at:
         return {}
     at = {name: began + step.at + left * factor for name, factor in (("p10", 0.9), ("p50", 1.0), ("p90", 1.25))}
-    return {"finish_at": at, "ends_at": at["p50"], "chance": 0.93, "cost": {"replica_seconds": left * 8}}
+    return {
+        "finish_at": at,
+        "ends_at": at["p50"],
+        "chance": 0.93,
+        "cost": {"replica_seconds": left * 8, "projected": {"replica_seconds": 4800}},
+    }
 
 
 def _observation(scene: Scene, step: Step, began: float) -> Observation:

@@ -16,7 +16,7 @@ export function plan(answer) {
     ["Deadline", answer.deadline === null ? "none" : whole(answer.deadline)],
     ["In time with", forecast.chance === null ? UNKNOWN : percent(forecast.chance)],
     ["Replicas at first", replicas.granted === null ? UNKNOWN : `${count(replicas.granted)}${replicas.granted === replicas.wanted ? "" : ` of ${count(replicas.wanted)} wanted`}`],
-    ["Cost", cost.replica_hours === null ? UNKNOWN : `${quantity(cost.replica_hours)} replica-hours`],
+    ["Cost", cost.replica_hours === null ? UNKNOWN : `${quantity(cost.replica_hours)} replica-hours${cost.money ? `, ${quantity(cost.money)} money` : ""}`],
     ["Law", replicas.law],
   ];
   const [tone, text] = verdict(answer);

@@ -109,15 +109,14 @@ export class Tiles {
   }
 
   #cost(details, seen, replicas, over) {
-    const spent = details?.replica_seconds ?? spentSeconds(replicas);
-    if (spent === null) return this.cost.show(UNKNOWN, "not known yet");
-    const left = over ? null : details?.outlook?.replica_seconds ?? null;
+    const outlook = details?.outlook;
+    const spent = details?.replica_seconds ?? outlook?.spent_seconds ?? spentSeconds(replicas);
+    if (spent === null || spent === undefined) return this.cost.show(UNKNOWN, "not known yet");
     const price = seen?.price ?? null;
-    const notes = [];
-    if (price !== null) notes.push(`${quantity((spent / 3600) * price)} money`);
-    if (left !== null) notes.push(`${duration(Math.round(spent + left))} expected in all`);
-    else if (over) notes.push("in all");
-    this.cost.show(duration(Math.round(spent)), notes.join(" · "));
+    const money = outlook?.spent ?? (price === null ? null : (spent / 3600) * price);
+    const all = over ? null : outlook?.projected_seconds ?? null;
+    const notes = [money === null ? null : `${quantity(money)} money`, all === null ? (over ? "in all" : null) : `${duration(all)} expected in all`];
+    this.cost.show(duration(Math.round(spent)), notes.filter((note) => note !== null).join(" · "));
   }
 
   #wrong(row, seen, events) {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from flask import Flask
 
 from common.domain.errors import NotFound, Unavailable
 from common.http.app import AppSettings, Telemetry, create_app
-from common.http.contracts import MonitoringView, ScalingView
+from common.http.client import Relayed
+from common.http.contracts import MonitoringView, ScalingView, SharesView
 from tests.fakes.clock import FakeClock
 from tests.fakes.records import MemoryMetrics, MemoryRecords, MemoryWakeups
 from visualizer.api import Pages, register
@@ -32,6 +34,10 @@ class FakeSources:
         self.told_errors: dict[str, Any] = {}
         self.scalings: dict[str, ScalingView] = {}
         self.monitorings: dict[str, MonitoringView] = {}
+        self.specs: dict[str, dict[str, Any]] = {}
+        self.told_clusters: dict[str, Any] = {}
+        self.told_nodes: dict[str, Any] = {}
+        self.told_shares: dict[str, SharesView] = {}
         self.away: set[str] = set()
 
     def submissions(self) -> Mapping[str, Any]:
@@ -45,6 +51,22 @@ class FakeSources:
 
     def errors(self, id: str) -> Any:
         return self._of("manager", lambda: self.told_errors.get(id, []))
+
+    def spec(self, id: str) -> Any:
+        return self._of("manager", lambda: self.specs.get(id))
+
+    def log(self, id: str, pod: str, tail: int) -> Any:
+        """``tail`` is kept in the text, so that a test sees it."""
+        return self._of("manager", lambda: {"pods": {pod or "w-0": f"{_known(self.statuses, id)['name']} {tail}"}})
+
+    def clusters(self) -> Any:
+        return self._of("manager", lambda: dict(self.told_clusters))
+
+    def nodes(self, cluster: str) -> Any:
+        return self._of("manager", lambda: self.told_nodes.get(cluster, {"nodes": []}))
+
+    def shares(self, cluster: str) -> SharesView:
+        return self._of("controller", lambda: self.told_shares.get(cluster, SharesView(cluster=cluster)))
 
     def scaling(self, id: str) -> ScalingView | None:
         return self._of("controller", lambda: self.scalings.get(id))
@@ -64,6 +86,20 @@ def _known(statuses: Mapping[str, dict[str, Any]], id: str) -> dict[str, Any]:
     return statuses[id]
 
 
+@dataclass
+class FakeDoor:
+    """Implements actions.Door: keeps what is passed on, answers as told."""
+
+    status: int = 204
+    content: bytes = b""
+    content_type: str = "application/json"
+    passed: list[tuple[str, str, bytes, dict[str, str]]] = field(default_factory=list)
+
+    def relay(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Relayed:
+        self.passed.append((method, path, body, dict(headers)))
+        return Relayed(self.status, self.content_type, iter([self.content]))
+
+
 class Fixture:
     """The app and all it stands on, in memory."""
 
@@ -73,6 +109,7 @@ class Fixture:
         visualizers: Mapping[str, Visualizer] | None = None,
         streams: int = 2,
         metrics: MemoryMetrics | None = None,
+        actions: bool = True,
     ) -> None:
         self.clock = FakeClock()
         self.sources = FakeSources()
@@ -93,5 +130,6 @@ class Fixture:
             Telemetry("visualizer", "1"),
         )
         live = Streams(StreamSettings(limit=streams, period=0.01), self.clock, self.stopping)
-        register(self.app, self.boards, Pages(self.watching, live), token)
+        self.door = FakeDoor()
+        register(self.app, self.boards, Pages(self.watching, live, self.door, actions), token)
         self.http = self.app.test_client()

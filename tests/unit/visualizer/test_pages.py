@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.domain.metrics import JOB_PROGRESS, TIME_PROGRESS, Measurement, Point
+from common.domain.metrics import FLOW, JOB_PROGRESS, TIME_PROGRESS, Measurement, Point
 from common.http.contracts import ScalingView
 from tests.fakes.records import MemoryMetrics
 from tests.unit.visualizer.fake_sources import Fixture
@@ -23,7 +23,7 @@ def fixture_with(**status: Any) -> Fixture:
     return fixture
 
 
-@pytest.mark.parametrize("path", ["/", "/submissions", "/submissions/kj-1"])
+@pytest.mark.parametrize("path", ["/", "/submissions", "/submissions/kj-1", "/clusters", "/submit"])
 def test_pages_forbid_foreign_and_inline_code(path: str) -> None:
     answer = fixture_with().http.get(path)
     assert answer.status_code == 200
@@ -215,3 +215,37 @@ def test_an_unknown_submission_has_no_stream_and_takes_no_place() -> None:
     answer = fixture.http.get("/api/stream/submissions")
     assert answer.status_code == 200
     answer.close()
+
+
+def test_sparklines_are_of_what_is_asked_for_and_short() -> None:
+    fixture = fixture_with()
+    now = fixture.clock.now()
+    points = [Point(FLOW.name, "kj-1", now - 200 + at, {"throughput": float(at)}) for at in range(100)]
+    fixture.metrics.write([Point(FLOW.name, "kj-1", now - 7200, {"throughput": 9e9}), *points])
+    sparks = fixture.http.get("/api/sparks?ids=kj-1,kj-unknown").json["sparks"]
+    assert list(sparks) == ["kj-1"]
+    assert len(sparks["kj-1"]) == 24
+    assert sparks["kj-1"] == sorted(sparks["kj-1"])
+    assert max(sparks["kj-1"]) < 100
+    assert fixture.http.get("/api/sparks?ids=" + "x," * 101).status_code == 400
+    fixture.metrics.down = True
+    fixture.clock.advance(60.0)
+    told = fixture.http.get("/api/sparks?ids=kj-1").json
+    assert (told["sparks"], "does not answer" in told["problem"]) == (sparks, True)
+
+
+def test_a_log_is_asked_for_by_pod_and_length() -> None:
+    fixture = fixture_with()
+    assert fixture.http.get("/api/submissions/kj-1/log").json == {"pods": {"w-0": "tide-model 200"}}
+    assert fixture.http.get("/api/submissions/kj-1/log?pod=w-7&tail=3").json == {"pods": {"w-7": "tide-model 3"}}
+    assert fixture.http.get("/api/submissions/kj-9/log").status_code == 404
+    for tail in ("-1", "x", "5001"):
+        assert fixture.http.get(f"/api/submissions/kj-1/log?tail={tail}").status_code == 400
+    fixture.sources.away = {"manager"}
+    assert fixture.http.get("/api/submissions/kj-1/log").status_code == 503
+
+
+def test_a_page_tells_the_specification() -> None:
+    fixture = fixture_with()
+    fixture.sources.specs["kj-1"] = {"run": "true {item}"}
+    assert fixture.http.get("/api/submissions/kj-1").json["spec"] == {"run": "true {item}"}

@@ -12,7 +12,7 @@ from common.domain.parsing import parse_native
 from common.domain.progress import Counts, Decision, Observation, Replicas
 from common.domain.states import State
 from common.domain.submission import Submission
-from manager.status import status
+from manager.status import full_status, status
 from visualizer.reading import details_of, row_of, rows_of, with_decision, with_observation
 
 SPEC = parse_native({"name": "tide-model", "run": "true {item}", "workload": ["a", "b"], "deadline": "10m"})
@@ -81,7 +81,7 @@ def test_no_document_breaks_the_page(document: dict[str, object]) -> None:
     row = row_of("kj-1", document)
     assert row.progress is None or 0.0 <= row.progress <= 1.0
     assert json.loads(row.model_dump_json())["id"] == "kj-1"
-    details_of(document, None, (), document, document.get("warnings"))
+    details_of(document, None, (), document, document.get("warnings"), document.get("spec"))
 
 
 @given(anything)
@@ -112,6 +112,21 @@ def test_an_odd_event_does_not_hide_the_others() -> None:
 
 def test_errors_are_bounded() -> None:
     details = details_of({}, None, (), None, [f"{number} " + "x" * 5000 for number in range(200)])
-    assert len(details.errors) == 50
-    assert details.errors[-1].startswith("199 ")
-    assert max(map(len, details.errors)) <= 2000
+    assert len(details.troubles) == 50
+    assert max(len(trouble.text) for trouble in details.troubles) <= 2000
+
+
+def test_a_specification_is_cut_for_people() -> None:
+    spec = {"workload": {"items": [str(number) for number in range(1000)]}, "run": "x" * 9000, "retries": 3}
+    shown = details_of({}, None, (), None, None, spec).spec
+    assert shown["workload"]["items"][-1] == "... and 980 more"
+    assert (len(shown["run"]), shown["retries"]) == (2003, 3)
+
+
+def test_the_outlook_is_taken_from_the_managers_forecast() -> None:
+    submission = Submission(id="kj-1", spec=SPEC, state=State.ONGOING, created_at=1000.0)
+    foreseen = Forecast(at=1100.0, p10=200.0, p50=300.4, p90=400.0, replica_seconds=60.0)
+    decision = DECISION.model_copy(update={"forecast": foreseen})
+    document = json.loads(json.dumps(full_status(submission, OBSERVATION, decision, 1101.0)))
+    outlook = details_of(document, None, (), None, None).outlook
+    assert (outlook.p10, outlook.p50, outlook.p90) == (1200.0, 1300.0, 1400.0)
