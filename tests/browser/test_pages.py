@@ -7,8 +7,8 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -85,7 +85,8 @@ def test_a_submission_looks_right(
     live = fill(world, store, 1)
     watched.live(page_of(live))
     watched.page.locator("svg.plot path.line").first.wait_for(state="attached")
-    assert watched.page.locator("section.chart").count() == 6
+    assert watched.page.locator("section.chart").count() == 7
+    assert watched.page.locator("path.fan").is_visible()
     assert watched.page.evaluate(OVERFLOW) == 0
     picture(watched, pictures, "submission", request)
 
@@ -102,7 +103,7 @@ def test_what_has_not_begun_has_empty_charts_that_say_so(
     }
     watched.live("/submissions/kj-young01")
     watched.page.get_by_text("Getting ready").wait_for()
-    assert watched.page.get_by_text("Nothing measured yet").count() == 6
+    assert watched.page.get_by_text("Nothing measured yet").count() == 7
     assert watched.page.get_by_text("No decision yet.").is_visible()
     assert watched.page.locator("svg.plot").first.get_attribute("visibility") == "hidden"
     picture(watched, pictures, "young", request)
@@ -181,6 +182,8 @@ def test_nothing_users_write_becomes_markup(world: World, store: RedisMetrics, w
     id = live.id
     world.submissions[id] |= {"name": HOSTILE, "reason": HOSTILE, "status": HOSTILE, "warnings": [HOSTILE]}
     world.submissions[id] |= {"state": HOSTILE, "law": HOSTILE, "kind": HOSTILE}
+    world.specs[id] = {"name": HOSTILE, "env": {HOSTILE: HOSTILE}}
+    world.logs[id] = {"w-0": HOSTILE}
     world.errors[id] = [HOSTILE]
     world.events[id] = [world.events[id][0].model_copy(update={"message": HOSTILE})]
     hostile = Decision(at=1.0, law=HOSTILE, wanted=2, granted=2, previous=1, reason=HOSTILE)
@@ -190,10 +193,13 @@ def test_nothing_users_write_becomes_markup(world: World, store: RedisMetrics, w
     link = watched.page.locator("tbody a").first
     assert link.inner_text() == HOSTILE
     watched.live(f"/submissions/{id}")
-    watched.page.locator("#errors pre").wait_for()
-    for place in ("#name", "#reason", "#state", "#errors pre", "#warnings li"):
+    watched.page.locator("#troubles pre").wait_for()
+    for place in ("#name", "#reason", "#state", "#troubles pre", "#warnings li"):
         assert watched.page.locator(place).inner_text() == HOSTILE, place
-    for place in ("#events li", "#decisions li", "#facts"):
+    watched.page.locator("summary", has_text="Specification").click()
+    watched.page.locator("summary", has_text="Logs").click()
+    watched.page.wait_for_function("() => document.querySelector('#log-text').textContent.includes('onerror')")
+    for place in ("#events li", "#decisions li", "#facts", "#spec"):
         assert HOSTILE in watched.page.locator(place).first.inner_text(), place
     assert watched.page.locator("main img, main [onload], main [onerror], body > script").count() == 0
     assert HOSTILE in watched.page.title()
@@ -260,12 +266,20 @@ def test_filters_and_sorting(world: World, store: RedisMetrics, watched: Watched
     rows_are(watched, 19)
     watched.page.get_by_role("button", name="Completed").click()
     assert set(watched.page.locator("tbody .badge").all_inner_texts()) == {"completed"}
+    watched.page.reload()  # what was chosen is in the address
+    assert watched.page.get_by_role("button", name="Completed").get_attribute("aria-pressed") == "true"
+    rows.first.wait_for()
+    assert set(watched.page.locator("tbody .badge").all_inner_texts()) == {"completed"}
     watched.page.get_by_role("button", name="All").click()
-    watched.page.get_by_role("searchbox").fill("insufficient CPU")
+    watched.page.keyboard.press("/")
+    watched.page.keyboard.type("insufficient CPU")
     assert rows.count() == 2
     watched.page.get_by_role("searchbox").fill("no such thing")
     watched.page.get_by_text("No submission matches.").wait_for()
     watched.page.get_by_role("searchbox").fill("")
+    watched.page.get_by_label("Kind").select_option("stream")
+    watched.page.get_by_text("No submission matches.").wait_for()
+    watched.page.get_by_label("Kind").select_option("")
     sorter = watched.page.get_by_role("columnheader", name="Name").get_by_role("button")
     sorter.click()
     names = watched.page.locator("tbody .c-name a").all_inner_texts()
@@ -276,28 +290,28 @@ def test_filters_and_sorting(world: World, store: RedisMetrics, watched: Watched
     assert header.get_attribute("aria-sort") == "descending"
 
 
-def test_a_thousand_submissions_stay_usable(world: World, store: RedisMetrics, watched: Watched) -> None:
+@pytest.mark.parametrize("watched", [LOOKS[0], LOOKS[2]], indirect=True)
+def test_a_thousand_submissions_stay_usable(
+    world: World, store: RedisMetrics, watched: Watched, pictures: Path, request: pytest.FixtureRequest
+) -> None:
     now = time.time()
-    stories = {scene.id: scenes.steps(scene)[-1] for scene in scenes.crowd(9)}
-    kinds = list(stories.values())
+    kinds = [scenes.steps(scene)[-1] for scene in scenes.crowd(9)]
     for number, scene in enumerate(scenes.crowd(1000)):
         world.submissions[scene.id] = scenes.status(scene, kinds[number % 9], now - scene.elapsed, now)
     watched.live("/")
-    rows_are(watched, 1000)
+    rows_are(watched, 50)
     assert watched.page.get_by_text("1,000 submissions").is_visible()
+    states = watched.page.locator("tbody .badge").all_inner_texts()
+    assert set(states) <= {"ongoing", "loading"}
+    watched.page.get_by_role("button", name="Older").click()
+    watched.page.get_by_text("51 to 100 of 1,000").wait_for()
+    rows_are(watched, 50)
+    assert "page=2" in watched.page.url
+    assert watched.page.evaluate(OVERFLOW) == 0
+    picture(watched, pictures, "list-1000", request, full=False)
     watched.page.get_by_role("searchbox").fill("tide-model-8")
     assert 1 <= watched.page.locator("tbody tr").count() < 30
-    cost = watched.page.evaluate(
-        """() => {
-            const box = document.querySelector('#filter');
-            const began = performance.now();
-            for (const text of ['t', '']) { box.value = text; box.dispatchEvent(new Event('input')); }
-            document.body.offsetHeight;
-            return performance.now() - began;
-        }"""
-    )
-    # Usable, on a busy machine too: two whole rearrangements within what a person takes for a pause.
-    assert cost < 3000
+    watched.page.get_by_text("of 1,000 submissions").wait_for()
 
 
 def test_charts_are_read_by_keyboard_and_as_tables(world: World, store: RedisMetrics, watched: Watched) -> None:
@@ -331,71 +345,58 @@ def test_charts_are_read_by_pointer(world: World, store: RedisMetrics, watched: 
     chart.locator("svg.plot path.line").first.wait_for(state="attached")
     chart.locator("svg.plot").hover(position={"x": 150, "y": 80})
     assert re.fullmatch(r"at (\dm )?\d+s", chart.locator(".when").inner_text())
-    assert watched.page.locator("line.cross").count() == 6
+    assert watched.page.locator("line.cross").count() == 7
     watched.page.mouse.move(5, 5)
     assert watched.page.locator("line.cross").count() == 0
 
 
-ACCESSIBLE = """() => {
-    const nameless = [...document.querySelectorAll('a, button, input, [role=img], svg[tabindex]')]
-        .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length));
-    const images = [...document.querySelectorAll('img')].filter((e) => !e.hasAttribute('alt'));
-    const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
-    return {
-        nameless: nameless.map((e) => e.outerHTML.slice(0, 80)),
-        images: images.length,
-        twice: ids.filter((id, index) => ids.indexOf(id) !== index),
-        language: document.documentElement.lang,
-        mains: document.querySelectorAll('main').length,
-        headings: document.querySelectorAll('h1').length,
-    };
+AXE = """async () => {
+    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+    return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 160))]);
 }"""
 
 
-@pytest.mark.parametrize("path", ["/", "/submissions/LIVE", "/submissions/kj-unknown"])
-def test_everything_has_a_name_and_a_place(path: str, world: World, store: RedisMetrics, watched: Watched) -> None:
-    watched.faults_expected = ("404",)
-    live = fill(world, store, 5)
-    watched.open(path.replace("LIVE", live.id))
-    watched.page.locator("tbody tr, #decisions li, .missing").first.wait_for(state="attached")
-    found: dict[str, Any] = watched.page.evaluate(ACCESSIBLE)
-    assert found == {"nameless": [], "images": 0, "twice": [], "language": "en", "mains": 1, "headings": 1}
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The program of axe-core, as the development dependency brings it."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 
 
-CONTRAST = """() => {
-    const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-    const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255)
-        .map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-        .reduce((sum, v, index) => sum + v * [.2126, .7152, .0722][index], 0);
-    const ground = (e) => {
-        for (let at = e; at; at = at.parentElement) {
-            const colour = parse(getComputedStyle(at).backgroundColor);
-            if (colour.length < 4 || colour[3] === 1) return colour;
-        }
-        return [255, 255, 255];
-    };
-    const poor = new Set();
-    for (const e of document.querySelectorAll('body *')) {
-        const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-        if (!own || e.closest('.sr, .count, noscript')) continue;
-        const style = getComputedStyle(e);
-        if (style.visibility === 'hidden' || !e.getClientRects().length) continue;
-        const ink = parse(e instanceof SVGElement ? style.fill : style.color);
-        const [a, b] = [light(ink), light(ground(e))].sort((x, y) => y - x);
-        const ratio = (a + .05) / (b + .05);
-        if (ratio < 4.5) poor.add(`${e.tagName}.${e.getAttribute('class')} ${ratio.toFixed(2)}`);
-    }
-    return [...poor];
-}"""
+@pytest.mark.parametrize("watched", [LOOKS[2], LOOKS[1]], indirect=True)
+def test_no_page_has_a_serious_fault_for_those_who_see_or_hear_otherwise(
+    world: World, store: RedisMetrics, watched: Watched, axe: str
+) -> None:
+    watched.faults_expected = ("404", "400")
+    live = fill(world, store, 12)
+    scenes.furnish(world)
+    page = watched.page
 
+    def judge(path: str, ready: str, *, open_up: Callable[[], None] = lambda: None) -> None:
+        watched.open(path)
+        page.locator(ready).first.wait_for(state="attached")
+        open_up()
+        page.evaluate(axe)
+        assert page.evaluate(AXE) == [], path
+        assert page.locator("h1").count() == 1
 
-@pytest.mark.parametrize("watched", LOOKS[2:], indirect=True)
-def test_all_text_has_contrast(world: World, store: RedisMetrics, watched: Watched) -> None:
-    live = fill(world, store, 19)
-    for path, place in (("/", "tbody tr"), (page_of(live), "#decisions li")):
-        watched.live(path)
-        watched.page.locator(place).first.wait_for(state="attached")
-        assert watched.page.evaluate(CONTRAST) == []
+    def unfold() -> None:
+        for title in ("Logs", "Specification"):
+            page.locator("summary", has_text=title).click()
+        page.wait_for_function("() => document.querySelector('#log-text').textContent.length > 10")
+
+    def refuse() -> None:
+        fault = {"field": "name", "problem": "use lower case letters"}
+        world.replies["POST /submissions?dry_run=true"] = ({"error_message": "invalid", "details": [fault]}, 400)
+        page.get_by_role("button", name="Check").click()
+        page.locator(".field.wrong").wait_for()
+
+    judge("/", "tbody tr path[d]")
+    judge(page_of(live), "svg.plot path.line", open_up=unfold)
+    judge(page_of(live), "#decisions li", open_up=lambda: page.get_by_role("button", name="Change…").click())
+    judge("/clusters", ".plain tbody tr")
+    judge("/submit", "#form:not([hidden])", open_up=refuse)
+    judge("/submissions/kj-unknown", ".missing")
 
 
 def test_a_submission_without_deadline_has_no_time_to_race(world: World, store: RedisMetrics, watched: Watched) -> None:
@@ -404,4 +405,4 @@ def test_a_submission_without_deadline_has_no_time_to_race(world: World, store: 
     watched.live(f"/submissions/{scene.id}")
     watched.page.get_by_text("It has no deadline.").wait_for()
     titles = watched.page.locator("section.chart h3").all_inner_texts()
-    assert titles == ["Progress", "Replicas", "Items by place", "Throughput", "Time per item"]
+    assert titles == ["Progress", "Replicas", "Items by place", "Throughput", "Time per item", "Wait in the queue"]

@@ -147,6 +147,20 @@ def test_stopping_withdraws_what_was_asked_for(client: FlaskClient, redis_server
         assert id not in board.entries("default")
 
 
+def test_shares_tell_who_asks_for_what_of_a_cluster(client: FlaskClient, redis_server: RedisProcess, id: str) -> None:
+    with redis_server.client() as redis:
+        board = RedisBoard(redis, DEMANDS, Demand)
+        board.put("farm", id, Demand(wanted=7, most=9, holding=3, minimum=2, deadline_at=99.0))
+        board.put("farm", "kj-over", Demand(wanted=1, most=1, until=5.0))
+        told = client.get("/shares?cluster=farm").get_json()
+        board.drop("farm", id)
+    assert (told["cluster"], told["capacity"], list(told["shares"])) == ("farm", None, [id])
+    share = told["shares"][id]
+    assert (share["wanted"], share["granted"], share["minimum"], share["deadline_at"]) == (7, 3, 2, 99.0)
+    assert client.get("/shares").status_code == 200
+    assert client.get("/shares?cluster=..%2Fx").status_code == 400
+
+
 def test_stopping_gives_the_record_an_end_and_posting_again_revives_it(
     client: FlaskClient, redis_server: RedisProcess, id: str
 ) -> None:
