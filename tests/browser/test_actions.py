@@ -167,7 +167,7 @@ def test_another_submissions_specification_is_copied(world: World, store: RedisM
     watched.live(page_of(live))
     watched.page.get_by_role("link", name="Submit again").click()
     paper = watched.page.locator("#field-document")
-    watched.page.wait_for_function("() => document.querySelector('#field-document').value.includes('aligner')")
+    watched.page.wait_for_function("() => document.querySelector('#field-document')?.value.includes('aligner')")
     assert read_yaml(paper.input_value()) == world.specs[live.id]
 
 

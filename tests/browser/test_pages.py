@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
@@ -199,7 +200,8 @@ def test_nothing_users_write_becomes_markup(world: World, store: RedisMetrics, w
     watched.page.locator("summary", has_text="Specification").click()
     watched.page.locator("summary", has_text="Logs").click()
     watched.page.wait_for_function("() => document.querySelector('#log-text').textContent.includes('onerror')")
-    for place in ("#events li", "#decisions li", "#facts", "#spec"):
+    assert json.dumps(HOSTILE) in watched.page.locator("#spec").inner_text()
+    for place in ("#events li", "#decisions li", "#facts"):
         assert HOSTILE in watched.page.locator(place).first.inner_text(), place
     assert watched.page.locator("main img, main [onload], main [onerror], body > script").count() == 0
     assert HOSTILE in watched.page.title()
