@@ -35,7 +35,7 @@ _ATTEMPTS = 5
 _SELDOM = 10
 """So many times as long as the main answers serve what hardly changes."""
 _MOST_KEPT_SPARKS = 1000
-LATELY = 1800.0
+LATELY = 900.0
 """Seconds of a sparkline."""
 
 

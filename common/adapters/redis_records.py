@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 import redis
@@ -45,8 +46,17 @@ end
 """
 
 
+_KEPT = 10_000
+_KEPT_SIZE = 16_384
+"""So many records of at most so many characters are kept as they were understood by the last listing of all."""
+
+
 class RedisRecords(Generic[M]):
-    """Implements ports.Records for one kind. ``active`` says which records loops must look at."""
+    """Implements ports.Records for one kind. ``active`` says which records loops must look at.
+
+    A listing of all understands anew only what is written otherwise than at the last one: of thousands of records few
+    change between two looks. Models are frozen, so that they may be given out again.
+    """
 
     def __init__(
         self, client: redis.Redis, kind: str, model: type[M], active: Callable[[M], bool] = lambda _: False
@@ -57,6 +67,8 @@ class RedisRecords(Generic[M]):
         self._active = active
         self._write = client.register_script(_WRITE)
         self._drop = client.register_script(_DROP)
+        self._understood: dict[str, tuple[str, M]] = {}
+        """By id: the text, and what it says."""
 
     def get(self, id: str) -> Versioned[M] | None:
         with translated():
@@ -99,29 +111,34 @@ class RedisRecords(Generic[M]):
             return sorted(str(id) for id in self._client.smembers(redis_keys.active(self._kind)))
 
     def all(self, ids: Sequence[str] | None = None) -> dict[str, M]:
-        wanted = self._indexed() if ids is None else list(ids)
+        if ids is not None:
+            return {id: self._model.model_validate_json(text) for id, text in self._texts(ids).items()}
+        wanted = self._indexed()
+        texts = self._texts(wanted)
+        known = self._understood
         found: dict[str, M] = {}
-        for batch in _batches(wanted):
-            found.update(self._read(batch))
-        if ids is None:
-            self._forget([id for id in wanted if id not in found])
+        for id, text in texts.items():
+            before = known.get(id)
+            found[id] = before[1] if before and before[0] == text else self._model.model_validate_json(text)
+        kept = ((id, text) for id, text in texts.items() if len(text) <= _KEPT_SIZE)
+        self._understood = {id: (text, found[id]) for id, text in islice(kept, _KEPT)}
+        self._forget([id for id in wanted if id not in found])
         return found
 
     def _indexed(self) -> list[str]:
         with translated():
             return [str(id) for id in self._client.zrange(redis_keys.ids(self._kind), 0, -1)]
 
-    def _read(self, batch: list[str]) -> dict[str, M]:
-        with translated():
-            pipeline = self._client.pipeline(transaction=False)
-            for id in batch:
-                pipeline.hget(redis_keys.record(self._kind, id), "d")
-            answers = pipeline.execute()
-        return {
-            id: self._model.model_validate_json(data)
-            for id, data in zip(batch, answers, strict=True)
-            if data is not None
-        }
+    def _texts(self, ids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for batch in _batches(ids):
+            with translated():
+                pipeline = self._client.pipeline(transaction=False)
+                for id in batch:
+                    pipeline.hget(redis_keys.record(self._kind, id), "d")
+                answers = pipeline.execute()
+            found |= {id: text for id, text in zip(batch, answers, strict=True) if text is not None}
+        return found
 
     def _forget(self, expired: list[str]) -> None:
         """Drop ids whose record ran out of its time from the indexes."""
@@ -151,6 +168,6 @@ class RedisRecords(Generic[M]):
         return version
 
 
-def _batches(ids: list[str]) -> Iterator[list[str]]:
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
     for start in range(0, len(ids), 500):
-        yield ids[start : start + 500]
+        yield list(ids[start : start + 500])

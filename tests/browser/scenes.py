@@ -188,9 +188,9 @@ def status(scene: Scene, step: Step, began: float, now: float) -> dict[str, Any]
 
 
 def _forecast(step: Step, scene: Scene, began: float) -> dict[str, Any]:
-    left = step.counts.outstanding / step.rate if step.rate else None
-    if left is None or not step.at:
+    if not step.at:
         return {}
+    left = step.counts.outstanding * scene.item / max(1, step.replicas.desired)
     at = {name: began + step.at + left * factor for name, factor in (("p10", 0.9), ("p50", 1.0), ("p90", 1.25))}
     return {
         "finish_at": at,

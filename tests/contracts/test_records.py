@@ -237,3 +237,18 @@ def test_scripts_survive_a_server_that_forgot_them(redis_server: RedisProcess) -
         client.script_flush()
         records.create("b", Note())
         assert isinstance(client, redis.Redis) and records.ids() == ["a", "b"]
+
+
+def test_a_listing_follows_every_change_though_it_keeps_what_it_understood(bench: Bench) -> None:
+    records = bench.records
+    records.create("a", Note(text="one"))
+    records.create("b", Note(text="same"))
+    first = records.all()
+    assert (first["a"].text, first["b"].text) == ("one", "same")
+    records.delete("a")
+    records.create("a", Note(text="two"))  # of the same version as the one before
+    again = records.all()
+    assert (again["a"].text, again["b"]) == ("two", first["b"])
+    records.delete("b")
+    assert list(records.all()) == ["a"]
+    assert records.all(["a", "b"]) == {"a": Note(text="two")}

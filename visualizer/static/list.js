@@ -37,7 +37,7 @@ const pager = h("nav", { class: "pager", "aria-label": "Pages of the list", hidd
 function turn(by) {
   choice.choose({ page: choice.page + by });
   arrange();
-  byId("list").scrollIntoView({ block: "start" });
+  byId("controls").scrollIntoView({ block: "nearest" });
 }
 
 function arrange() {

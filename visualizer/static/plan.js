@@ -29,11 +29,11 @@ export function plan(answer) {
 }
 
 function verdict({ forecast, deadline, kind }) {
-  if (forecast.endangered?.length) return ["warn", `It is right, but beside it ${plural(forecast.endangered.length, "other submission")} would miss a deadline.`];
-  if (kind === "stream") return ["good", "It is right. A stream runs until it is stopped."];
-  if (forecast.finish.p50 === null) return ["neutral", "It is right. How long it will take cannot be told yet: say how long an item takes about."];
-  if (deadline === null) return ["good", "It is right, and has no deadline to miss."];
-  if (forecast.feasible === false || forecast.fits === false) return ["bad", `It is right, but cannot meet its deadline${forecast.late_by ? `: ${whole(forecast.late_by)} late` : ""}.`];
-  if (forecast.chance !== null && forecast.chance < 0.9) return ["warn", "It is right, but its deadline is tight."];
-  return ["good", "It is right, and expected to end in time."];
+  if (forecast.endangered?.length) return ["warn", `Valid, but beside it ${plural(forecast.endangered.length, "other submission")} would miss a deadline.`];
+  if (kind === "stream") return ["good", "Valid. A stream runs until it is stopped."];
+  if (forecast.finish.p50 === null) return ["neutral", "Valid. How long it will take cannot be told yet: say how long an item takes about."];
+  if (deadline === null) return ["good", "Valid, and without a deadline to miss."];
+  if (forecast.feasible === false || forecast.fits === false) return ["bad", `Valid, but it cannot meet its deadline${forecast.late_by ? `: ${whole(forecast.late_by)} late` : ""}.`];
+  if (forecast.chance !== null && forecast.chance < 0.9) return ["warn", "Valid, but its deadline is tight."];
+  return ["good", "Valid, and expected to end in time."];
 }
