@@ -33,7 +33,8 @@ _SHOWN_DECISIONS = 300
 _SHOWN_EVENTS = 300
 _ATTEMPTS = 5
 _SELDOM = 10
-"""So many times as long as the main answers serve what hardly changes."""
+_RARELY = 30
+"""So many times as long as the main answers serve what hardly changes, and what takes long to read."""
 _MOST_KEPT_SPARKS = 1000
 LATELY = 900.0
 """Seconds of a sparkline."""
@@ -190,7 +191,7 @@ class Watching:
         self._clusters: Feed[Any] = Feed(clock, _SELDOM * freshness.main, keys=1)
         self._nodes: Feed[Any] = Feed(clock, _SELDOM * freshness.main, keys=MOST_CLUSTERS)
         self._shares: Feed[SharesView] = Feed(clock, freshness.other, keys=MOST_CLUSTERS)
-        self._sparks: Feed[list[float]] = Feed(clock, _SELDOM * freshness.main, keys=_MOST_KEPT_SPARKS)
+        self._sparks: Feed[list[float]] = Feed(clock, _RARELY * freshness.main, keys=_MOST_KEPT_SPARKS)
 
     def listing(self) -> ListDocument:
         """All submissions."""

@@ -9,17 +9,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Sort = Literal["dead", "attempt", "other"]
+Sort = Literal["dead", "attempt", "pod", "other"]
 _DEAD = re.compile(r"item (?P<item>.+?) is dead: (?P<text>.*)", re.DOTALL)
 _ATTEMPT = re.compile(r"item (?P<item>.+?), attempt \d+ on \S*: (?P<text>.*)", re.DOTALL)
-_ORDER: dict[Sort, int] = {"other": 0, "dead": 1, "attempt": 2}
+_POD = re.compile(r"(?P<item>[a-z0-9-]+-g\d+-\d+-[a-z0-9]+): (?P<text>.*)", re.DOTALL)
+_ORDER: dict[Sort, int] = {"dead": 0, "attempt": 1, "other": 2, "pod": 3}
 _MOST = 50
 _MOST_ITEMS = 5
 
 
 class Trouble(BaseModel):
-    """``count`` errors that say ``text``: of items that are ``dead``, of an ``attempt`` that was repeated, or ``other``
-    ones. ``items`` names some of the items."""
+    """``count`` errors that say ``text``: of items that are ``dead``, of an ``attempt`` that failed, of a ``pod``, or
+    ``other`` ones. ``items`` names some of the items, or pods."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,7 +37,7 @@ class _Group:
 
 
 def troubles_of(lines: Sequence[str]) -> tuple[Trouble, ...]:
-    """The lines by what they say: what concerns the whole first, then dead items, then attempts; of each the most
+    """The lines by what they say: dead items first, then attempts, what concerns the whole, and pods; of each the most
     frequent first, at most 50 in all."""
     groups: dict[tuple[Sort, str], _Group] = {}
     for line in lines:
@@ -57,4 +58,6 @@ def _read(line: str) -> tuple[Sort, str, str]:
         return "dead", found["item"], found["text"]
     if found := _ATTEMPT.fullmatch(line):
         return "attempt", found["item"], found["text"]
+    if found := _POD.fullmatch(line):
+        return "pod", found["item"], found["text"]
     return "other", "", line

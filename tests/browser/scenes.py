@@ -10,6 +10,7 @@ from common.adapters.redis_history import RedisMetrics
 from common.domain import metrics
 from common.domain.capacity import Capacity, Requests
 from common.domain.events import Event
+from common.domain.forecast import Forecast
 from common.domain.metrics import Point
 from common.domain.progress import Counts, Decision, Observation, Replicas, ServiceTimes
 from common.domain.states import State
@@ -251,6 +252,7 @@ def _decision(scene: Scene, step: Step, began: float) -> Decision:
         reason=reason,
         feasible=scene.feasible,
         eta=eta,
+        forecast=Forecast(at=began + step.at, p50=step.at + eta, p90=(step.at + eta) * 1.1, chance=0.93),
         progress=step.counts.progress,
         error=error,
         observed=step.replicas.observed,

@@ -104,7 +104,8 @@ def test_what_has_not_begun_has_empty_charts_that_say_so(
     }
     watched.live("/submissions/kj-young01")
     watched.page.get_by_text("Getting ready").wait_for()
-    assert watched.page.get_by_text("Nothing measured yet").count() == 7
+    assert watched.page.get_by_text("Nothing measured yet").count() == 6
+    assert watched.page.get_by_text("No forecast yet").count() == 1
     assert watched.page.get_by_text("No decision yet.").is_visible()
     assert watched.page.locator("svg.plot").first.get_attribute("visibility") == "hidden"
     picture(watched, pictures, "young", request)
@@ -407,4 +408,4 @@ def test_a_submission_without_deadline_has_no_time_to_race(world: World, store: 
     watched.live(f"/submissions/{scene.id}")
     watched.page.get_by_text("It has no deadline.").wait_for()
     titles = watched.page.locator("section.chart h3").all_inner_texts()
-    assert titles == ["Progress", "Replicas", "Items by place", "Throughput", "Time per item", "Wait in the queue"]
+    assert titles == ["Progress", "Replicas", "Items by place", "Expected end", "Throughput", "Time per item"]

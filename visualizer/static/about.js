@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { UNKNOWN, count, dateTime, duration } from "./format.js";
-import { toYaml } from "./yaml.js";
+import { lean, toYaml } from "./yaml.js";
 
 export class About {
   constructor() {
@@ -34,6 +34,6 @@ export class About {
     this.warnings.replaceChildren(...details.warnings.map((text) => h("li", {}, text)));
     this.warnings.hidden = details.warnings.length === 0;
     this.fold.hidden = Object.keys(spec).length === 0;
-    this.spec.textContent = toYaml(spec);
+    this.spec.textContent = toYaml(lean(spec));
   }
 }

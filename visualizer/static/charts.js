@@ -19,13 +19,16 @@ export class Charts {
     this.series = {}; // name -> { at: [...], field: [...] }
     this.since = 0; // the moment all series reach (Unix seconds)
     this.element = h("div", { class: "charts", id: "charts" });
+    this.ends = { at: [], p50: [], p90: [] }; // when the end was expected, from decision to decision
     this.row = null;
     this.outlook = null;
   }
 
-  /** The submission as it is now; `outlook` is when it is expected to end. */
-  update(row, outlook) {
+  /** The submission as it is now; `outlook` is when it is expected to end, each decision had its own forecast. */
+  update(row, outlook, decisions) {
     const shape = `${row.kind} ${Boolean(row.deadline)}`;
+    const foreseen = decisions.filter((one) => typeof one.forecast?.p50 === "number");
+    this.ends = { at: foreseen.map((one) => one.at), p50: foreseen.map((one) => one.forecast.p50), p90: foreseen.map((one) => one.forecast.p90) };
     Object.assign(this, { row, outlook });
     if (shape !== this.#shape) this.#make(row);
     this.#shape = shape;
@@ -92,7 +95,15 @@ export class Charts {
     });
     const service = times("Time per item", "service");
     const wait = times("Wait in the queue", "wait");
-    this.#charts = stream ? [replicas, queue, wait, flow, service] : timed ? [done, replicas, queue, error, flow, service, wait] : [done, replicas, queue, flow, service, wait];
+    const end = {
+      pick: ["ends", (one) => [one.p50, one.p90, timed ? one.at.map(() => this.row.deadline) : null]],
+      chart: chart({
+        title: "Expected end", format: (value) => (value === null ? UNKNOWN : axisText(value)), tick: axisText,
+        empty: "No forecast yet: each decision makes one, once there is something to tell it from.",
+        series: [{ name: "median", color: "blue", kind: "line" }, { name: "90 % by", color: "purple", kind: "line" }, ...(timed ? [{ name: "deadline", color: "orange", kind: "dash" }] : [])],
+      }),
+    };
+    this.#charts = stream ? [replicas, queue, wait, flow, service] : timed ? [done, replicas, queue, end, error, flow, service] : [done, replicas, queue, end, flow, service];
     this.element.replaceChildren(...this.#charts.map((one) => one.chart.element));
   }
 
@@ -134,7 +145,7 @@ export class Charts {
     if (!this.#charts || !this.row) return;
     const start = this.#start();
     for (const { pick: [name, values], ahead, chart } of this.#charts) {
-      const one = this.series[name];
+      const one = name === "ends" ? this.ends : this.series[name];
       if (!one) continue;
       chart.update(one.at.map((at) => at - start), values(one).filter((list) => list !== null), ahead ? ahead() : { markAt: this.row.deadline });
     }

@@ -4,7 +4,7 @@ import { h, setText } from "./dom.js";
 import { count, plural } from "./format.js";
 
 const PLACES = [["done", "done", "green"], ["leased", "in work", "blue"], ["ready", "ready", "grey"], ["delayed", "to retry", "yellow"], ["dead", "dead", "red"]];
-const SORTS = { dead: ["dead item", "dead items"], attempt: ["failed attempt", "failed attempts"], other: ["", ""] };
+const SORTS = { dead: ["dead item", "dead items"], attempt: ["failed attempt", "failed attempts"], pod: ["pod", "pods"], other: ["", ""] };
 
 export class Items {
   constructor() {
@@ -37,6 +37,6 @@ export class Items {
 function trouble({ sort, text, count: times, items }) {
   const [one, many] = SORTS[sort];
   const what = sort === "other" ? (times > 1 ? `${count(times)} times` : "") : `${count(times)} ${times === 1 ? one : many}`;
-  const which = items.length ? `: ${items.join(", ")}${times > items.length && sort === "dead" ? ", …" : ""}` : "";
+  const which = items.length ? `: ${items.join(", ")}${times > items.length && sort !== "attempt" ? ", …" : ""}` : "";
   return h("li", { "data-sort": sort }, what ? h("p", { class: "small" }, h("strong", {}, what), h("span", { class: "muted" }, which)) : null, h("pre", { tabindex: "0", "aria-label": "Error" }, text));
 }

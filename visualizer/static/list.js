@@ -7,7 +7,7 @@ import { Line } from "./listline.js";
 import { ServerClock, getJson, watch } from "./live.js";
 import { COLUMNS, GROUPS, PAGE, Selection } from "./selection.js";
 
-const SPARKS_EVERY = 10000;
+const SPARKS_EVERY = 15000;
 const SPARKS_SOON = 300;
 const clock = new ServerClock();
 const choice = new Selection();

@@ -72,7 +72,7 @@ function receive(document) {
   const { row, details, spec } = state;
   if (changed("row", "verdict")) showHead();
   if (changed("row", "spec")) actions.update(row, spec, acting);
-  if (changed("row", "details")) charts.update(row, details?.outlook ?? null);
+  if (changed("row", "details", "decisions")) charts.update(row, details?.outlook ?? null, state.decisions);
   if (changed("row", "details", "spec")) about.update(row, details, spec);
   if (changed("row", "troubles")) items.update(row, state.troubles);
   if (changed("decisions")) decisions.update(state.decisions, row);

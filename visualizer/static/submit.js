@@ -6,7 +6,7 @@ import { Draft } from "./draft.js";
 import { clearRefusal, field, showRefusal } from "./fields.js";
 import { getJson } from "./live.js";
 import { plan } from "./plan.js";
-import { toYaml } from "./yaml.js";
+import { lean, toYaml } from "./yaml.js";
 
 const EXAMPLE = `# YAML or JSON, the payloads of the original Asperathos too
 name: hashes
@@ -72,7 +72,7 @@ function busy(working, text) {
 async function copy(id) {
   try {
     const { value } = await getJson(`/api/submissions/${encodeURIComponent(id)}/spec`);
-    paper.control.value = `# as ${id}; values that are "(hidden)" have to be written again\n${toYaml(value.spec)}\n`;
+    paper.control.value = `# as ${id}; values that are "(hidden)" have to be written again\n${toYaml(lean(value.spec))}\n`;
     touched = true;
     choose("document");
   } catch (error) {

@@ -9,6 +9,14 @@ export function toYaml(value, indent = "") {
   return Object.entries(value).map(([name, one]) => `${indent}${scalar(name)}:${after(one, `${indent}  `)}`).join("\n");
 }
 
+/** The same without what is empty: a specification says most by what it leaves out. */
+export function lean(value) {
+  if (Array.isArray(value)) return value.map(lean);
+  if (value === null || typeof value !== "object") return value;
+  const kept = Object.entries(value).map(([name, one]) => [name, lean(one)]);
+  return Object.fromEntries(kept.filter(([, one]) => one !== null && !(typeof one === "object" && Object.keys(one).length === 0)));
+}
+
 function after(value, indent, inList = false) {
   if (value === null || typeof value !== "object") return ` ${scalar(value)}`;
   if (Object.keys(value).length === 0) return Array.isArray(value) ? " []" : " {}";

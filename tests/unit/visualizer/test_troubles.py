@@ -12,13 +12,14 @@ WHY = "exit code 1: no such column\n  in row 17"
 
 def test_equal_errors_are_one_with_their_items_and_dead_items_come_first() -> None:
     attempts = [f"item {number}, attempt 1 on w-3: {WHY}" for number in range(30)]
-    first, second, third = troubles_of(
-        [*attempts, "the workload ended early", *[f"item {n} is dead: {WHY}" for n in "ab"]]
-    )
-    assert (first.sort, first.text, first.count, first.items) == ("other", "the workload ended early", 1, ())
-    assert (second.sort, second.text, second.count, second.items) == ("dead", WHY, 2, ("a", "b"))
-    assert (third.sort, third.text, third.count) == ("attempt", WHY, 30)
-    assert third.items == ("0", "1", "2", "3", "4")
+    dead = [f"item {name} is dead: {WHY}" for name in "ab"]
+    pods = [f"kj-1a2b3c4-g1-{index}-x7k2p: BackOff: image not found" for index in range(3)]
+    first, second, third, fourth = troubles_of([*pods, *attempts, "the workload ended early", *dead])
+    assert (first.sort, first.text, first.count, first.items) == ("dead", WHY, 2, ("a", "b"))
+    assert (second.sort, second.text, second.count) == ("attempt", WHY, 30)
+    assert second.items == ("0", "1", "2", "3", "4")
+    assert (third.sort, third.text, third.count, third.items) == ("other", "the workload ended early", 1, ())
+    assert (fourth.sort, fourth.text, fourth.count) == ("pod", "BackOff: image not found", 3)
 
 
 def test_an_item_that_failed_twice_is_named_once() -> None:
