@@ -26,12 +26,13 @@ export class Crosshair {
 
 /**
  * series: [{ name, color: "blue", kind: "line" | "dash" | "step" | "stepdash" | "steparea" | "stack" | "sign", fill? }]
- * format(value) for read-outs, tick(value, step) for the axis. low/high: what the y axis shows at least; whole: integer ticks.
+ * format(value) for read-outs, tick(value, step) for the axis. low/high: what the y axis shows at least; whole: integer ticks,
+ * inTime: values are seconds.
  * fan: the name of what is expected; its place in the legend is there while there is one.
  */
 export class Chart {
-  constructor({ title, note, series, format, tick = format, low = 0, high = null, whole = false, empty, crosshair, fan = null, wide = false }) {
-    Object.assign(this, { title, series, format, tick, low, high, whole, crosshair });
+  constructor({ title, note, series, format, tick = format, low = 0, high = null, whole = false, empty, crosshair, fan = null, wide = false, inTime = false }) {
+    Object.assign(this, { title, series, format, tick, low, high, whole, crosshair, inTime });
     this.times = [];
     this.values = series.map(() => []);
     this.ahead = { markAt: null, until: null, fan: null };
@@ -95,7 +96,7 @@ export class Chart {
     let high = Math.max(this.high ?? 0, ...extent(numbers, Math.max));
     if (this.series[0].kind === "sign") high = -(low = -Math.max(-low, high, 0.02));
     if (high <= low) high = low + 1;
-    this.ticks = niceTicks(low, high, this.whole);
+    this.ticks = niceTicks(low, high, this.whole, this.inTime ? STEPS : null);
     this.low0 = Math.min(low, this.ticks[0]);
     this.high0 = this.high !== null && high <= this.high ? this.high : Math.max(high, this.ticks.at(-1));
     // Time counts from acceptance; a gap before the first point that would waste the width is left out.
@@ -298,11 +299,12 @@ function extent(numbers, pick) {
   return numbers.length === 0 ? [] : [numbers.reduce((a, b) => pick(a, b))];
 }
 
-/** Three to five round values that cover the range. */
-export function niceTicks(low, high, whole) {
+/** Three to five round values that cover the range; `steps` are round ones of another kind, from 1 on. */
+export function niceTicks(low, high, whole, steps = null) {
   const rough = (high - low) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough && (!whole || Number.isInteger(size))) ?? 1;
+  const other = rough > 0.5 ? steps?.find((size) => size >= rough) : undefined;
+  const step = other ?? [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough && (!whole || Number.isInteger(size))) ?? 1;
   const ticks = [];
   for (let value = Math.floor(low / step + 1e-9) * step; value < high + step * 0.999; value += step) {
     ticks.push(Math.abs(value) < step * 1e-9 ? 0 : Number(value.toPrecision(10)));
@@ -312,7 +314,7 @@ export function niceTicks(low, high, whole) {
 }
 
 /** Short: 0, 30s, 2m, 1h 30m */
-function axisTime(time) {
+export function axisTime(time) {
   return time === 0 ? "0" : duration(time).replace(/ 00[sm]$/, "").replace(/ 00h$/, "");
 }
 

@@ -1,6 +1,6 @@
 // The charts of a submission: which there are, and the series they draw.
 
-import { Chart, Crosshair } from "./chart.js";
+import { Chart, Crosshair, axisTime } from "./chart.js";
 import { TERMINAL } from "./common.js";
 import { h } from "./dom.js";
 import { UNKNOWN, count, digitsFor, duration, percent, quantity, signedPercent } from "./format.js";
@@ -91,14 +91,14 @@ export class Charts {
     };
     const times = (title, name) => ({
       pick: [name, (one) => [one.p50, one.p95]],
-      chart: chart({ title, format: duration, tick: duration, series: [{ name: "median", color: "blue", kind: "line" }, { name: "95 % within", color: "orange", kind: "dash" }] }),
+      chart: chart({ title, format: duration, tick: axisTime, inTime: true, series: [{ name: "median", color: "blue", kind: "line" }, { name: "95 % within", color: "orange", kind: "dash" }] }),
     });
     const service = times("Time per item", "service");
     const wait = times("Wait in the queue", "wait");
     const end = {
       pick: ["ends", (one) => [one.p50, one.p90, timed ? one.at.map(() => this.row.deadline) : null]],
       chart: chart({
-        title: "Expected end", format: (value) => (value === null ? UNKNOWN : axisText(value)), tick: axisText,
+        title: "Expected end", format: (value) => (value === null ? UNKNOWN : axisText(value)), tick: axisTime, inTime: true,
         empty: "No forecast yet: each decision makes one, once there is something to tell it from.",
         series: [{ name: "median", color: "blue", kind: "line" }, { name: "90 % by", color: "purple", kind: "line" }, ...(timed ? [{ name: "deadline", color: "orange", kind: "dash" }] : [])],
       }),
