@@ -3,7 +3,8 @@
     python -m benchmarks.pages [--submissions 1000] [--readers 4] [--seconds 10] [--quick] [--json] [--check]
 
 A real Redis holds the records and the series, a real manager answers from them, a real visualizer serves
-the pages. All submissions move every two seconds, as a monitor writes them. Where playwright and Chromium are
+the pages. All submissions move every two seconds, as a monitor writes them. ``list_cpu`` is the seconds of a core that
+manager and visualizer need for one list, ``busy`` how many processes a core had to share: times grow with it. Where playwright and Chromium are
 installed a browser opens the list: usable means that its first fifty rows are drawn and a filter answers.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import socket
 import statistics
 import sys
@@ -227,18 +229,24 @@ def main() -> int:
         session = stack.enter_context(requests.Session())
         size = fetch(session, f"{visualizer.url}/api/submissions")
         stack.enter_context(moving(pile))
-        told = {
+        both = pids_of(manager) | pids_of(visualizer)
+        manager_list = timed(lambda: fetch(session, f"{manager.url}/submissions"), times, 0.1)
+        before = cpu_seconds(both)
+        # Each after the last answer's time is over: the manager is asked anew.
+        fresh_list = timed(lambda: fetch(session, f"{visualizer.url}/api/submissions"), times, 1.1 * REFRESH)
+        told: dict[str, object] = {
             "submissions": given.submissions,
             "list_bytes": size,
-            "manager_list": timed(lambda: fetch(session, f"{manager.url}/submissions"), times, 0.1),
-            # Each after the last answer's time is over: the manager is asked anew.
-            "list": timed(lambda: fetch(session, f"{visualizer.url}/api/submissions"), times, 1.1 * REFRESH),
+            "manager_list": manager_list,
+            "list": fresh_list,
+            "list_cpu": round((cpu_seconds(both) - before) / (times + 1), 3),
             "list_again": timed(lambda: fetch(session, f"{visualizer.url}/api/submissions"), times, 0.01),
             "page": timed(lambda: fetch(session, f"{visualizer.url}/"), times),
             "sparklines": sparks(session, visualizer.url, pile),
             "live": readers_cost(visualizer.url, pids_of(visualizer), given.readers, given.seconds),
         }
         opened = usable(visualizer.url, min(times, 10))
+    told["busy"] = round(os.getloadavg()[0] / (os.cpu_count() or 1), 1)
     if opened is not None:
         told |= {"usable": opened[0], "filter": opened[1]}
     show(told, given.json)
