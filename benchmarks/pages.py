@@ -2,10 +2,11 @@
 
     python -m benchmarks.pages [--submissions 1000] [--readers 4] [--seconds 10] [--quick] [--json] [--check]
 
-A real Redis holds the records and the series, a real manager answers from them, a real visualizer serves
-the pages. All submissions move every two seconds, as a monitor writes them. ``list_cpu`` is the seconds of a core that
-manager and visualizer need for one list, ``busy`` how many processes a core had to share: times grow with it. Where playwright and Chromium are
-installed a browser opens the list: usable means that its first fifty rows are drawn and a filter answers.
+A real Redis holds the records and the series, a real manager answers from them, a real visualizer serves the pages.
+All submissions move every two seconds, as a monitor writes them. ``list_cpu`` is the seconds of a core that manager
+and visualizer need for one list, ``busy`` how many processes a core had to share: times grow with it. Where playwright
+and Chromium are installed a browser opens the list: usable means that its first fifty rows are drawn and a filter
+answers.
 """
 
 from __future__ import annotations
