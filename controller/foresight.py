@@ -64,7 +64,7 @@ def foresee(asked: Asked, decision: Decision, settings: LawSettings) -> Forecast
         return _priced(told, seen, settings)
     steering = _steering(asked, settings)
     if steering is None:
-        told = forecast(asked.situation, decision.granted, reason=decision.reason, steered=False)
+        told = forecast(asked.situation, decision.granted, reason=decision.reason, is_steered=False)
     else:
         told = forecast(
             steering.situation,
@@ -73,7 +73,7 @@ def foresee(asked: Asked, decision: Decision, settings: LawSettings) -> Forecast
             proposal=steering.proposal,
             settings=steering.settings,
             # A law that does not get what it asks for cannot keep to its plan.
-            steered=decision.granted >= asked.replicas,
+            is_steered=decision.granted >= asked.replicas,
         )
     return _priced(told, seen, settings)
 

@@ -74,7 +74,7 @@ def test_without_steering_the_replicas_stay() -> None:
     seen = observed(
         service=times([10.0] * 48), ready=100, leased=0, total=148, deadline=4000.0, observed=2, startup=1.0
     )
-    told = forecast(situation(seen), 10, steered=False)
+    told = forecast(situation(seen), 10, is_steered=False)
     assert told.p50 == pytest.approx(100.0 + 100.0, rel=0.15)
 
 
@@ -142,7 +142,7 @@ def test_quantiles_rise_and_agree_with_the_chance(
         total=ready + leased + 48,
         deadline=deadline,
     )
-    told = forecast(situation(seen, maximum=40), replicas, steered=steered)
+    told = forecast(situation(seen, maximum=40), replicas, is_steered=steered)
     quantiles = {0.05: told.p5, 0.1: told.p10, 0.5: told.p50, 0.9: told.p90, 0.95: told.p95}
     assert None not in quantiles.values()
     found = [(share, seconds) for share, seconds in quantiles.items() if seconds is not None]

@@ -132,7 +132,8 @@ def test_a_forecast_is_made_again_only_when_it_may_tell_something_new() -> None:
     assert again(at=START + 130.0, elapsed=130.0), "it is old"
     assert again(at=START + 99.0), "the clock stepped back"
     assert again(deadline=610.0), "another deadline"
-    assert again(at=START + 105.0, elapsed=told.p50 - 20.0), "near the end five seconds are long"
+    assert not again(at=START + 115.0, elapsed=115.0)
+    assert again(at=START + 115.0, elapsed=told.p50 - 20.0), "near the end so many seconds are long"
     infeasible = decision.model_copy(update={"feasible": False})
     assert latest(told, asked, infeasible, settings) is not told
     more = decision.model_copy(update={"granted": wanted + 5})

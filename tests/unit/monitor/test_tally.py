@@ -48,10 +48,7 @@ def test_extremes_are_measured_ones_and_the_final_error_is_the_last(progress: li
 
 
 def test_money_goes_by_the_price_of_its_time() -> None:
-    seen = [
-        observation(1000.0, 2).model_copy(update={"price": price})
-        for price in (None, None, 3600.0, 7200.0, None)
-    ]
+    seen = [observation(1000.0, 2).model_copy(update={"price": price}) for price in (None, None, 3600.0, 7200.0, None)]
     seen = [each.model_copy(update={"at": 1000.0 + number}) for number, each in enumerate(seen)]
     tally, previous, spent = Tally(), None, []
     for each in seen:
