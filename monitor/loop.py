@@ -17,7 +17,7 @@ from monitor.monitors import Monitor, ProgressReading, progress_of
 from monitor.outside import Outside, with_told
 from monitor.points import points_of, tags_of
 from monitor.record import Monitoring
-from monitor.tally import counted
+from monitor.tally import counted, with_total
 from monitor.views import Views
 
 log = get_logger(__name__)
@@ -121,12 +121,13 @@ class MonitorLoop:
         reason = reason or told.trouble
         if reason and reason != monitoring.reason:
             log.warning("measured_with_trouble", id=id, reason=reason)
-        observation = observation.model_copy(update={"progress": progress})
+        tally = counted(monitoring.tally, last, observation)
+        observation = with_total(observation.model_copy(update={"progress": progress}), tally)
         self._world.metrics.write(points_of(observation, tags_of(info), info.budget))
         self._world.observations.put(id, observation)
         learned = {
             "observation": observation,
-            "tally": counted(monitoring.tally, last, observation),
+            "tally": tally,
             "window": moved_window(monitoring.window, reading.stats, observation.at),
             "missing_since": None,
             "reason": reason,

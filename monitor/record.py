@@ -32,6 +32,8 @@ class Tally(BaseModel):
 
     measurements: int = 0
     replica_seconds: float = 0.0
+    spent: float | None = None
+    """Money for these, None while no price is known."""
     peak_replicas: int = 0
     final_error: TimedError | None = None
     max_error: TimedError | None = None
@@ -79,6 +81,7 @@ class Monitoring(BaseModel):
             counts=last.counts if last else Counts(),
             execution_time=last.elapsed if last else 0.0,
             replica_seconds=self.tally.replica_seconds,
+            spent=self.tally.spent,
             peak_replicas=self.tally.peak_replicas,
             final_replicas=last.replicas.observed if last else 0,
             final_error=self.tally.final_error,

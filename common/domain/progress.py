@@ -102,6 +102,10 @@ class Observation(BaseModel):
     """Application metrics that workers reported: the mean over workers of the last value of each."""
     price: float | None = None
     """Money that a replica costs in an hour, None while unknown."""
+    replica_seconds: float = 0.0
+    """Observed replicas integrated over time, so far."""
+    spent: float | None = None
+    """Money for these, None while no price is known."""
     cluster_available: bool = True
     """False when the replica counts are the last known ones because the cluster does not answer."""
 

@@ -31,7 +31,7 @@ from common.domain.fields import (
 from common.domain.pods import Affinity, KeyReference, Resources, Toleration, User, Volume
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
-from common.domain.readings import Prices, Query
+from common.domain.readings import MOST_MONEY, Prices, Query
 from common.domain.rules import Rule, named_faults
 from common.domain.states import Intent, State
 
@@ -167,7 +167,7 @@ class Monitoring(Strict):
     plugin: Text = Field(default="items", description="Name of a monitor: what progress means.")
     interval: Annotated[PositiveDuration, Field(ge=0.1, description="Seconds between observations.")] = 2.0
     settings: dict[str, Any] = Field(default_factory=dict, description="The monitor's own settings.")
-    prices: Prices | None = Field(default=None, description="What a replica costs, for the law cost.")
+    prices: Prices | None = Field(default=None, description="What a replica costs: for the law cost, and to tell costs in money.")
     queries: dict[Word, Query] = Field(
         default_factory=dict, max_length=MAX_QUERIES, description="Metrics asked of Prometheus, for the law metric."
     )
@@ -372,6 +372,16 @@ class SubmissionSpec(Strict):
         return float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
 
     @property
+    def prices(self) -> Prices | None:
+        """What tells the price of a replica: monitoring.prices, else the price that its law cost is given."""
+        if self.monitoring.prices is not None or self.law != "cost":
+            return self.monitoring.prices
+        told = self.control.settings.get("price")
+        if isinstance(told, bool) or not isinstance(told, int | float) or not 0 < told <= MOST_MONEY:
+            return None
+        return Prices(replica=float(told))
+
+    @property
     def law(self) -> str:
         """The law's name, defaults applied."""
         return self.control.law or ("latency" if self.kind is Kind.STREAM else "deadline")
@@ -403,6 +413,8 @@ class Summary(BaseModel):
     counts: Counts = Counts()
     execution_time: float = 0.0
     replica_seconds: float = 0.0
+    spent: float | None = None
+    """Money for these, None when no price was known."""
     scalings: int = 0
     peak_replicas: int = 0
     final_replicas: int = 0
