@@ -66,9 +66,7 @@ def fill(url: str, ids: Sequence[str]) -> None:
 def _decision() -> Decision:
     now = time.time()
     forecast = Forecast(at=now, p5=80, p10=90, p50=120, p90=200, p95=240, chance=0.97, wanted=4, replica_seconds=300.0)
-    return Decision(
-        at=now, law="deadline", wanted=4, granted=4, previous=4, reason="holds the pace", forecast=forecast
-    )
+    return Decision(at=now, law="deadline", wanted=4, granted=4, previous=4, reason="holds the pace", forecast=forecast)
 
 
 def work(url: str, ids: Sequence[str], rate: float, stop: threading.Event) -> None:

@@ -270,7 +270,7 @@ class Announcer:
             kind=spec.kind,
             law=spec.law,
             settings=spec.monitoring.settings,
-            prices=spec.monitoring.prices,
+            prices=spec.prices,
             queries=spec.monitoring.queries,
             requests=requests_of(spec.resources),
             budget=spec.budget,

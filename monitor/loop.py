@@ -15,7 +15,7 @@ from common.ports import Clock, Clusters, Journal, MetricStore, Queues, Readings
 from monitor.measure import Reading, measure, moved_window
 from monitor.monitors import Monitor, ProgressReading, progress_of
 from monitor.outside import Outside, with_told
-from monitor.points import points_of, tags_of
+from monitor.points import forecast_points, points_of, tags_of
 from monitor.record import Monitoring
 from monitor.tally import counted
 from monitor.views import Views
@@ -90,11 +90,16 @@ class MonitorLoop:
     def _read(self, id: str, monitoring: Monitoring, queue: ServiceQueue) -> Reading:
         decided = self._world.decisions.read(DECISIONS, id, Decision, count=1)
         info = monitoring.request.plugin_info
+        view = self._views.get(info.namespace, id, info.cluster)
+        usage, usage_problem = self._views.usage(info.namespace, view, info.cluster)
         return Reading(
             stats=queue.stats(),
             reported=queue.reported(),
-            view=self._views.get(info.namespace, id, info.cluster),
+            view=view,
             desired=decided[-1].granted if decided else None,
+            forecast=decided[-1].forecast if decided else None,
+            usage=usage,
+            usage_problem=usage_problem,
         )
 
     def _record(self, id: str, kept: Versioned[Monitoring], reading: Reading) -> None:
@@ -121,15 +126,23 @@ class MonitorLoop:
         reason = reason or told.trouble
         if reason and reason != monitoring.reason:
             log.warning("measured_with_trouble", id=id, reason=reason)
-        observation = observation.model_copy(update={"progress": progress})
-        self._world.metrics.write(points_of(observation, tags_of(info), info.budget))
+        tally = counted(monitoring.tally, last, observation)
+        observation = observation.model_copy(
+            update={"progress": progress, "replica_seconds": tally.replica_seconds, "spent": tally.spent}
+        )
+        points = points_of(observation, tags_of(info), info.budget)
+        forecast = reading.forecast
+        if forecast is not None and forecast.at != monitoring.forecast_at:
+            points += forecast_points(forecast, observation, info.created_at, tags_of(info))
+        self._world.metrics.write(points)
         self._world.observations.put(id, observation)
         learned = {
             "observation": observation,
-            "tally": counted(monitoring.tally, last, observation),
+            "tally": tally,
             "window": moved_window(monitoring.window, reading.stats, observation.at),
             "missing_since": None,
             "reason": reason,
+            "forecast_at": monitoring.forecast_at if forecast is None else forecast.at,
         }
         if monitoring.stop_at is not None:
             self._end(id, kept.version, monitoring.model_copy(update=learned), reason)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from common.domain.forecast import Forecast
 from common.domain.metrics import (
+    ATTEMPTS,
+    COST,
     COST_ERROR,
     CURRENT_SPENT,
     DESIRED_COST,
     FLOW,
+    FORECAST,
     JOB_PROGRESS,
     PARALLELISM,
     PROGRESS_ERROR,
@@ -17,6 +21,7 @@ from common.domain.metrics import (
     REPLICAS,
     SERVICE,
     TIME_PROGRESS,
+    USAGE,
     Measurement,
     Point,
 )
@@ -30,6 +35,7 @@ DETAILED: Mapping[str, Measurement] = {
     "error": PROGRESS_ERROR,
 }
 """The detailed report's columns and where they come from."""
+_HOUR = 3600.0
 
 
 def tags_of(info: MonitoringInfo) -> dict[str, str]:
@@ -54,6 +60,7 @@ def points_of(observation: Observation, tags: Mapping[str, str], budget: float |
         (QUEUE, counts.model_dump(include=set(QUEUE.fields))),
         (REPLICAS, replicas.model_dump(include=set(REPLICAS.fields))),
         (FLOW, observation.model_dump(include=set(FLOW.fields))),
+        (ATTEMPTS, _attempts(observation)),
     ]
     if observation.deadline:
         measured.append((TIME_PROGRESS, {"value": observation.time_progress}))
@@ -61,15 +68,19 @@ def points_of(observation: Observation, tags: Mapping[str, str], budget: float |
     if service.count:
         measured.append((SERVICE, service.model_dump(include=set(SERVICE.fields))))
     if observation.price is not None:
-        # What is asked for is paid for, whether it runs yet or not.
-        cost = observation.price * (replicas.observed + replicas.pending)
+        cost = observation.price * replicas.paid
         measured.append((CURRENT_SPENT, {"value": cost}))
         if budget is not None:
             measured.append((DESIRED_COST, {"value": budget}))
             measured.append((COST_ERROR, {"value": cost - budget}))
+    if observation.spent is not None:
+        measured.append((COST, {"so_far": observation.spent}))
+    if observation.usage is not None:
+        measured.append((USAGE, observation.usage.model_dump()))
     waits = {
         "p50": observation.queue_wait_p50,
         "p95": observation.queue_wait_p95,
+        "p99": observation.queue_wait_p99,
         "oldest": observation.oldest_wait,
     }
     known = {name: wait for name, wait in waits.items() if wait is not None}
@@ -79,6 +90,46 @@ def points_of(observation: Observation, tags: Mapping[str, str], budget: float |
         Point(measurement.name, observation.submission, observation.at, fields, dict(tags))
         for measurement, fields in measured
     ]
+
+
+def forecast_points(
+    forecast: Forecast, observation: Observation, created_at: float, tags: Mapping[str, str]
+) -> list[Point]:
+    """What is expected, at the moment the forecast was made; nothing while nothing is known.
+
+    What it costs in all is what was spent by then and what the replica seconds to come cost. ``created_at``: when the
+    submission was accepted, Unix seconds.
+    """
+    since = max(0.0, forecast.at - created_at)
+    told = {
+        "eta_p50": None if forecast.p50 is None else max(0.0, forecast.p50 - since),
+        "eta_p90": None if forecast.p90 is None else max(0.0, forecast.p90 - since),
+        "end_p50": forecast.p50,
+        "end_p90": forecast.p90,
+        "chance": forecast.chance,
+    }
+    known = {name: value for name, value in told.items() if value is not None}
+    if not known:
+        return []
+    if observation.deadline:
+        known |= {"deadline": observation.deadline, "late_by": forecast.late_by}
+    points = [Point(FORECAST.name, observation.submission, forecast.at, known, dict(tags))]
+    if forecast.replica_seconds is not None and observation.price is not None and observation.spent is not None:
+        meanwhile = observation.replicas.observed * max(0.0, observation.at - forecast.at)
+        to_come = max(0.0, forecast.replica_seconds - meanwhile)
+        projected = observation.spent + observation.price * to_come / _HOUR
+        points.append(Point(COST.name, observation.submission, forecast.at, {"projected": projected}, dict(tags)))
+    return points
+
+
+def _attempts(observation: Observation) -> dict[str, float]:
+    return {
+        "taken": observation.attempts,
+        "failed": observation.failures - observation.expired,
+        "expired": observation.expired,
+        "released": observation.released,
+        "retried": observation.retried,
+    }
 
 
 def detailed_report(columns: Mapping[str, Iterable[Point]], created_at: float) -> dict[str, dict[str, float | None]]:

@@ -26,12 +26,14 @@ class Sample(BaseModel):
 
 
 class Tally(BaseModel):
-    """What all measurements so far add up to. The errors are None without a deadline."""
+    """What all measurements so far add up to. The errors are None without a deadline, ``spent`` (money) without a
+    price."""
 
     model_config = ConfigDict(frozen=True)
 
     measurements: int = 0
     replica_seconds: float = 0.0
+    spent: float | None = None
     peak_replicas: int = 0
     final_error: TimedError | None = None
     max_error: TimedError | None = None
@@ -56,6 +58,8 @@ class Monitoring(BaseModel):
     window: tuple[Sample, ...] = ()
     tally: Tally = Tally()
     observation: Observation | None = None
+    forecast_at: float | None = None
+    """Of the last forecast that became points (Unix seconds of its making)."""
 
     @property
     def active(self) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
 from common.adapters.kubernetes_logs import log_lines, rfc3339
+from common.adapters.kubernetes_usage import UsageReader
 from common.adapters.kubernetes_views import (
     event_view,
     is_ending,
@@ -30,6 +31,7 @@ from common.domain.access import Access
 from common.domain.capacity import Capacity, Requests
 from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
+from common.domain.progress import Usage
 from common.ports import Clock
 
 T = TypeVar("T")
@@ -81,6 +83,7 @@ class KubernetesCluster:
         self._lock = threading.Lock()
         self._namespaces: dict[str, _Namespace] = {}
         self._events = _Cache(self._list_events, self._clock, events_age)
+        self._usage = UsageReader(self._api, self._clock)
 
     def close(self) -> None:
         """End the watches and let go of idle connections; calls under way end by themselves."""
@@ -201,6 +204,9 @@ class KubernetesCluster:
         jobs, pods = mirrors.jobs.current(), mirrors.pods.current()
         found = {*jobs.submissions(), *pods.submissions()}
         return {id: submission_view(jobs.of(id), pods.of(id)) for id in found if id}
+
+    def usage(self, namespace: str) -> Mapping[str, Usage] | None:
+        return self._usage.of(namespace)
 
     def pod_log(self, namespace: str, pod: str, limit: int = 65536) -> str:
         lines = max(10, limit // 32)

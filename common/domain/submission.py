@@ -372,6 +372,14 @@ class SubmissionSpec(Strict):
         return float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
 
     @property
+    def prices(self) -> Prices | None:
+        """What a replica costs: as ``monitoring.prices`` tell, else as the law cost is told; None when nothing does."""
+        told = self.control.settings.get("price") if self.law == "cost" else None
+        if self.monitoring.prices is not None or not isinstance(told, int | float) or isinstance(told, bool):
+            return self.monitoring.prices
+        return Prices(replica=float(told))
+
+    @property
     def law(self) -> str:
         """The law's name, defaults applied."""
         return self.control.law or ("latency" if self.kind is Kind.STREAM else "deadline")
