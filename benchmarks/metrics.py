@@ -51,6 +51,9 @@ class Meter:
     def waiting(self, lines: int) -> None:
         self.most_waiting = max(self.most_waiting, lines)
 
+    def back(self) -> None:
+        pass
+
 
 @contextmanager
 def server(url: str) -> Iterator[tuple[str, int | None]]:

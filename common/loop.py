@@ -39,6 +39,9 @@ class LoopMeter(Protocol):
 
     def failed(self) -> None: ...
 
+    def waiting(self, steps: int) -> None:
+        """How many steps are due and have not begun."""
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -93,6 +96,8 @@ class Loop:
         self._failed_scans = 0
         self._failed_listens = 0
         self._at_work = 0
+        self._waiting = 0
+        """Steps that were handed to the pool and have not begun."""
         self._last_tick = clock.monotonic()
         self._threads: list[threading.Thread] = []
         self._pool = executor or ThreadPoolExecutor(settings.workers, thread_name_prefix=f"{settings.service}-step")
@@ -202,11 +207,15 @@ class Loop:
             for id, _ in ready:
                 self._due[id].running = True
                 self._due[id].at = float("inf")
+            self._waiting += len(ready)
+            self._meter.waiting(self._waiting)
         return sorted(ready, key=lambda each: each[1])
 
     def _guarded_step(self, id: str, due_at: float) -> None:
         with self._changed:
             self._at_work += 1
+            self._waiting -= 1
+            self._meter.waiting(self._waiting)
             due = self._due[id]
         began = self._clock.monotonic()
         failures = conflicts = 0

@@ -54,9 +54,11 @@ _PAGE = 500
 class _Namespace:
     """The mirrors of one namespace."""
 
-    def __init__(self, api: KubernetesApi, namespace: str, clock: Clock, settings: WatchSettings) -> None:
-        self.jobs = Follower(api, _jobs(namespace), job_view, clock, settings)
-        self.pods = Follower(api, _pods(namespace), pod_view, clock, settings)
+    def __init__(
+        self, api: KubernetesApi, namespace: str, clock: Clock, settings: WatchSettings, resumed: Callable[[], None]
+    ) -> None:
+        self.jobs = Follower(api, _jobs(namespace), job_view, clock, settings, resumed)
+        self.pods = Follower(api, _pods(namespace), pod_view, clock, settings, resumed)
 
 
 class KubernetesCluster:
@@ -64,7 +66,8 @@ class KubernetesCluster:
 
     ``kubeconfig``: a path; empty means in-cluster, then the default file. ``timeout`` bounds the server's silence in
     one request, ``events_age`` is how old events may be; both in seconds.
-    ``document``: a kubeconfig without references to files, instead of one at a path.
+    ``document``: a kubeconfig without references to files, instead of one at a path. ``resumed`` is told of each watch
+    that is open again after one that broke.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class KubernetesCluster:
         events_age: float = 2.0,
         clock: Clock | None = None,
         document: Mapping[str, Any] | None = None,
+        resumed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._resumed = resumed
         self._clock = clock or SystemClock()
         self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout, document=document), self._clock)
         self._watching = watching or WatchSettings()
@@ -281,7 +286,9 @@ class KubernetesCluster:
     def _mirrors(self, namespace: str) -> _Namespace:
         with self._lock:
             if namespace not in self._namespaces:
-                self._namespaces[namespace] = _Namespace(self._api, namespace, self._clock, self._watching)
+                self._namespaces[namespace] = _Namespace(
+                    self._api, namespace, self._clock, self._watching, self._resumed
+                )
             return self._namespaces[namespace]
 
     def _deleted(self, namespace: str) -> None:

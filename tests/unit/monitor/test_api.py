@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from common.http.app import AppSettings, Telemetry, create_app
+from common.http.app import AppSettings, create_app
+from common.http.telemetry import Telemetry
 from monitor.api import register
 from tests.unit.monitor.builders import ID, monitoring_request
 from tests.unit.monitor.conftest import Bench
