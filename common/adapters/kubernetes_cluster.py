@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
 from common.adapters.kubernetes_logs import log_lines, rfc3339
-from common.adapters.kubernetes_usage import UsageReader
+from common.adapters.kubernetes_usage import FRESH, UsageReader
 from common.adapters.kubernetes_views import (
     event_view,
     is_ending,
@@ -65,7 +65,7 @@ class KubernetesCluster:
     """Implements ports.Cluster. Threads may share it; it connects at its first call.
 
     ``kubeconfig``: a path; empty means in-cluster, then the default file. ``timeout`` bounds the server's silence in
-    one request, ``events_age`` is how old events may be; both in seconds.
+    one request, ``events_age`` and ``usage_age`` are how old these may be; all in seconds.
     ``document``: a kubeconfig without references to files, instead of one at a path. ``resumed`` is told of each watch
     that is open again after one that broke.
     """
@@ -77,6 +77,7 @@ class KubernetesCluster:
         *,
         watching: WatchSettings | None = None,
         events_age: float = 2.0,
+        usage_age: float = FRESH,
         clock: Clock | None = None,
         document: Mapping[str, Any] | None = None,
         resumed: Callable[[], None] = lambda: None,
@@ -88,7 +89,7 @@ class KubernetesCluster:
         self._lock = threading.Lock()
         self._namespaces: dict[str, _Namespace] = {}
         self._events = _Cache(self._list_events, self._clock, events_age)
-        self._usage = UsageReader(self._api, self._clock)
+        self._usage = UsageReader(self._api, self._clock, usage_age)
 
     def close(self) -> None:
         """End the watches and let go of idle connections; calls under way end by themselves."""

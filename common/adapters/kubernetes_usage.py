@@ -35,9 +35,10 @@ class _Known:
 
 
 class UsageReader:
-    """Threads may share it: one asks, the others go on with what is known."""
+    """Threads may share it: one asks, the others go on with what is known. An answer stands for ``fresh`` seconds."""
 
-    def __init__(self, api: KubernetesApi, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, clock: Clock, fresh: float = FRESH) -> None:
+        self._fresh = fresh
         self._api = api
         self._clock = clock
         self._lock = threading.Lock()
@@ -60,7 +61,7 @@ class UsageReader:
         return known.usage
 
     def _ask(self, namespace: str, known: _Known) -> None:
-        stands = FRESH
+        stands = self._fresh
         try:
             query = [("labelSelector", SUBMISSION_LABEL)]
             listed = self._api.call("GET", f"/apis/metrics.k8s.io/v1beta1/namespaces/{quote(namespace)}/pods", query)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +33,7 @@ from localcluster.runtime.port import (
     Said,
     Started,
     StartFailed,
+    Used,
 )
 
 _STARTS_AT_ONCE = 8
@@ -95,6 +96,15 @@ class DockerRuntime:
         if run is not None and run.ask_to_stop(self._clock.monotonic() + grace_seconds):
             # A pull may take its time to notice; nobody has to wait for that.
             self._sink(NotStarted(run.id, *_STOPPED))
+
+    @property
+    def measures(self) -> bool:
+        """An engine tells it too slowly, container by container."""
+        return False
+
+    def usage(self) -> Mapping[str, Used]:
+        """Nothing."""
+        return {}
 
     def forget(self, pod_uid: str) -> None:
         """Remove the pod's volumes once none of its containers is left."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from common.domain.metrics import ATTEMPTS, FLOW, USAGE
 from tests.e2e.conftest import FileSite
 from tests.e2e.test_black_box import detailed, lines, payload
 from tests.support.grafana_double import PASSWORD, USER, GrafanaDouble
@@ -83,6 +84,10 @@ def test_grafana_shows_the_job_and_pages_and_reports_have_the_same_series(
     for title in ("Job progress against time progress", "Replicas", "Progress error"):
         for query in shown[title]:
             assert ask(own_influx, query, id), title
+    for measurement in (ATTEMPTS, USAGE, FLOW):
+        for field in measurement.fields:
+            query = f'SELECT "{field}" FROM "{measurement.name}" WHERE "submission" =~ /^$submission$/'
+            assert ask(own_influx, query, id), (measurement.name, field)
     # The manager writes its events within a second or two.
     (states, scalings, _) = grafana.dashboards["asperathos-batch"]["annotations"]["list"]
     eventually(lambda: any("completed" in row[1] for row in ask(own_influx, states["query"], id)))
