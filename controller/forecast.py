@@ -9,13 +9,15 @@ of that. The doubt about the work is spread over a normal deviate, as in the law
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 from common.domain.forecast import Forecast
 from common.domain.submission import Kind
-from controller.laws import Memory, Situation
+from controller.laws import Proposal, Situation
 from controller.laws.deadline import Deadline, DeadlineSettings, Plan, believed, needed, planned, recalled
-from controller.laws.outlook import Outlook, quantile
+from controller.laws.outlook import Outlook
 
 _STEPS = 6
 """Steps in which the queue is let empty."""
@@ -26,9 +28,15 @@ _TAKEN_UP = 0.35
 _ROUNDED = 0.35
 """Standard deviation of a count rounded to whole replicas."""
 _MOST_IN_WORK = 0.3
-_NODES = ((-1.5, 0.15), (-0.67, 0.2), (0.0, 0.3), (0.67, 0.2), (1.5, 0.15))
-"""Values and weights of a standard normal deviate, for quantiles from 5 to 95 percent."""
+_LEAST_STEP_DOWN = 0.05
+_UNSURE = 0.04
+"""Share of the service time by which the measured cost of an item may be too high."""
+_PHASE = 0.15
+"""Standard deviation, in items, of when the queue is empty though all work takes as long as expected."""
+_DEVIATES = tuple(NormalDist().inv_cdf((place + 0.5) / 9) for place in range(9))
+"""Standard normal deviates of equal weight."""
 _SHARES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95}
+_LEVELS = _SHARES
 
 Starts = tuple[tuple[float, float, float], ...]
 """How many items start evenly between when and when, in seconds from now."""
@@ -50,22 +58,30 @@ def forecast(
     replicas: int,
     *,
     reason: str = "",
-    memory: Memory | None = None,
+    proposal: Proposal | None = None,
     settings: DeadlineSettings | None = None,
     steered: bool = True,
 ) -> Forecast:
     """The forecast for a batch that is to have ``replicas`` from now on, for ``reason``.
 
-    ``steered``: the deadline law is at work (with ``settings`` and ``memory``) and will use the time that is left;
-    otherwise the replicas are taken to stay as they are. Before anything runs, give a situation whose observation
-    holds but ``counts`` and ``deadline``: the expected item time or the history then tell.
+    ``steered``: the deadline law is at work (with ``settings``) and will use the time that is left; otherwise the
+    replicas are taken to stay as they are. ``proposal`` is what that law says of this situation; it is asked when that
+    is not given. Before anything runs, give a situation whose observation holds but ``counts`` and ``deadline``: the
+    expected item time or the history then tell.
     """
-    settings, memory = settings or DeadlineSettings(), memory or {}
+    settings = settings or DeadlineSettings()
     seen = situation.observation
-    proposal = Deadline().decide(situation, settings, memory)
-    said = Forecast(at=seen.at, wanted=replicas, reason=reason or proposal.reason, feasible=proposal.feasible)
     if situation.kind is Kind.STREAM:
         return Forecast(at=seen.at, wanted=replicas, reason=reason)
+    if proposal is None:
+        proposal = Deadline().decide(situation, settings, {})
+    said = Forecast(
+        at=seen.at,
+        wanted=replicas,
+        reason=reason or proposal.reason,
+        feasible=proposal.feasible,
+        deadline=seen.deadline,
+    )
     if seen.counts.outstanding == 0:
         over = seen.elapsed if seen.counts.total is not None else None
         ended = dict.fromkeys(("p5", "p10", "p50", "p90", "p95"), over)
@@ -73,45 +89,94 @@ def forecast(
     time = believed(situation)
     if time is None or replicas <= 0:
         return said
-    plan = planned(situation, settings, recalled(memory), time)
-    outlook = plan.outlook
-    steered = steered and situation.time_left is not None
-    ways: dict[_Course, float] = {}
-    for surprise, weight in _SURPRISES if steered else ((1.0, 1.0),):
-        way = _steered(plan, replicas, settings, surprise) if steered else _steady(plan, replicas)
-        if not math.isfinite(way.empty):
-            return said
-        ways[way] = ways.get(way, 0.0) + weight
-    course = list(ways)[len(ways) // 2]
-    spread = outlook.doubt * (1.0 - _TAKEN_UP if steered else 1.0)
-    if steered:
-        spread = math.hypot(spread, _ROUNDED / replicas)
-    courses = [
-        (share * weight, _stretched(way, _in_work(outlook, way) * _scale(outlook, way, deviate, spread, steered)))
-        for way, share in ways.items()
-        for deviate, weight in _NODES
-    ]
-
-    def done_by(seconds: float) -> float:
-        return sum(weight * outlook.done_by(seconds, starts) for weight, starts in courses)
-
-    empty = [starts[-1][2] if starts else 0.0 for _, starts in courses]
-    quantiles = {
-        name: seen.elapsed + quantile(done_by, share, min(empty), max(empty), time) for name, share in _SHARES.items()
-    }
+    plan = planned(situation, settings, recalled(proposal.memory), time)
+    ends = _ends(plan, replicas, settings, steered and situation.time_left is not None)
+    if ends is None:
+        return said
+    found = ends.quantiles([_LEVELS[name] for name in _SHARES])
+    quantiles = {name: seen.elapsed + seconds for name, seconds in zip(_SHARES, found, strict=True)}
     left = situation.time_left
     late = 0.0
     if not proposal.feasible and proposal.eta is not None and left is not None:
         late = max(0.0, proposal.eta - left)
-    rest = _tail_cost(outlook, course, quantiles["p50"] - seen.elapsed)
+    rest = _tail_cost(plan.outlook, ends.course, quantiles["p50"] - seen.elapsed)
     return said.model_copy(
         update={
             **quantiles,
-            "chance": None if left is None else done_by(max(0.0, left)),
+            "chance": None if left is None else ends.done_by(max(0.0, left)),
             "late_by": late,
-            "replica_seconds": course.spent + rest,
+            "replica_seconds": ends.course.spent + rest,
         }
     )
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """The mixture of ways in which all may end: weight, and how items start in it."""
+
+    outlook: Outlook
+    course: _Course
+    """The middle one."""
+    ways: tuple[tuple[float, Starts], ...]
+
+    def done_by(self, seconds: float) -> float:
+        """The probability that all is done ``seconds`` from now."""
+        time = self.outlook.time
+        running = sum(number * time.outlasts_from(age, seconds) for age, number in self.outlook.running)
+        total = 0.0
+        for weight, starts in self.ways:
+            if starts and seconds <= starts[-1][2]:
+                continue
+            late = running
+            for number, first, last in starts:
+                width = max(last - first, 1e-6)
+                late += number * (time.capped(seconds - first) - time.capped(seconds - last)) / width
+            total += weight * math.exp(-min(late, 700.0))
+        return total
+
+    def quantiles(self, shares: Sequence[float]) -> list[float]:
+        """When ``done_by`` reaches these rising shares, to two tenths of a percent; beyond belief it is cut."""
+        time = self.outlook.time
+        last = max((starts[-1][2] for _, starts in self.ways if starts), default=0.0)
+        limit = last + time.edges[-1]
+        low, below = min((starts[-1][2] for _, starts in self.ways if starts), default=0.0), 0.0
+        found = []
+        for share in shares:
+            high = max(low * 1.02, low + 0.2 * time.mean)
+            above = self.done_by(high)
+            while above < share and high < limit:
+                low, below, high = high, above, low + 1.6 * (high - low) + 0.1 * time.mean
+                above = self.done_by(high)
+            while high - low > 0.002 * high:
+                middle = 0.5 * (low + high)
+                reached = self.done_by(middle)
+                if reached < share:
+                    low, below = middle, reached
+                else:
+                    high, above = middle, reached
+            part = (share - below) / (above - below) if above > below else 1.0
+            found.append(low + min(max(part, 0.0), 1.0) * (high - low))
+        return found
+
+
+def _ends(plan: Plan, replicas: int, settings: DeadlineSettings, steered: bool) -> _Ends | None:
+    """How all may end; None when it never does."""
+    outlook = plan.outlook
+    courses: dict[_Course, float] = {}
+    for surprise, weight in _SURPRISES if steered else ((1.0, 1.0),):
+        course = _steered(plan, replicas, settings, surprise) if steered else _steady(plan, replicas)
+        if not math.isfinite(course.empty):
+            return None
+        courses[course] = courses.get(course, 0.0) + weight
+    spread = outlook.doubt * (1.0 - _TAKEN_UP if steered else 1.0)
+    if steered:
+        spread = math.hypot(spread, _ROUNDED / replicas)
+    ways = tuple(
+        (share / len(_DEVIATES), _stretched(course, _scale(outlook, course, deviate, spread, steered)))
+        for course, share in courses.items()
+        for deviate in _DEVIATES
+    )
+    return _Ends(outlook, list(courses)[len(courses) // 2], ways)
 
 
 def _steady(plan: Plan, replicas: int) -> _Course:
@@ -119,7 +184,7 @@ def _steady(plan: Plan, replicas: int) -> _Course:
     outlook = plan.outlook
     if not outlook.waiting:
         return _Course((), 0.0, 0.0, replicas)
-    empty = outlook.empties_in(replicas)
+    empty = _until_empty(outlook, replicas)
     return _Course(((float(outlook.waiting), 0.0, empty),), empty, empty * replicas, replicas)
 
 
@@ -130,23 +195,24 @@ def _steered(plan: Plan, replicas: int, settings: DeadlineSettings, surprise: fl
     while outlook.waiting > 0 and len(starts) < _STEPS:
         steps = _STEPS - len(starts)
         started = math.ceil(outlook.waiting / steps)
-        empty = outlook.empties_in(replicas)
+        empty = _until_empty(outlook, replicas)
         if not math.isfinite(empty):
             return _Course((), math.inf, math.inf, replicas)
         took = empty * started / outlook.waiting
         starts.append((float(started), now, now + took))
         now, spent = now + took, spent + took * replicas
-        outlook = outlook.later(took, started)
+        outlook = _at_work(outlook.later(took, started), replicas)
         if outlook.waiting > 0:
-            replicas = min(needed(replace(plan, outlook=outlook), settings.confidence, 1), plan.most)
-            outlook = outlook.busy(replicas)
+            replicas = _next(replace(plan, outlook=outlook), settings, replicas)
+            outlook = _at_work(outlook, replicas)
     return _Course(tuple(starts), now, spent, replicas)
 
 
 def _scale(outlook: Outlook, course: _Course, deviate: float, spread: float, steered: bool) -> float:
     """How much longer the queue takes when the work comes to more or less by this deviate. A law that steers asks for
     more replicas once that would take too long, as far as the most replicas go."""
-    scale = math.exp(deviate * spread)
+    phase = _PHASE * outlook.time.mean / course.empty if course.empty > 0 else 0.0
+    scale = math.exp(deviate * math.hypot(spread, min(phase, 0.5)))
     if not steered or scale <= 1.0 or course.empty <= 0:
         return scale
     soonest = outlook.empties_in(max(1, outlook.most), math.exp(deviate * outlook.doubt))
@@ -158,11 +224,40 @@ def _stretched(course: _Course, factor: float) -> Starts:
     return tuple((number, first * factor, last * factor) for number, first, last in course.starts)
 
 
-def _in_work(outlook: Outlook, course: _Course) -> float:
-    """When the queue is empty the last items are still in work: so it is empty in this share of the time."""
+def _next(plan: Plan, settings: DeadlineSettings, replicas: int) -> int:
+    """What the law asks for next: it gives replicas back only when as many less would do with less risk than allowed."""
+    risk = 1.0 - settings.confidence
+    need = min(needed(plan, 1.0 - risk, 1), plan.most)
+    if need >= replicas:
+        return need
+    roomy = min(needed(plan, 1.0 - risk / (1.0 + settings.slack), 1), plan.most)
+    return roomy if replicas - roomy >= max(1.0, _LEAST_STEP_DOWN * replicas) else replicas
+
+
+def _until_empty(outlook: Outlook, replicas: int) -> float:
+    """Seconds until no item waits. The outlook tells when the work is done, were it evenly spread to the end; but when
+    the queue is empty the last items are still in work."""
+    done = _fair(outlook).empties_in(replicas)
+    return max(done - _rest(outlook), (1.0 - _MOST_IN_WORK) * done) if math.isfinite(done) else done
+
+
+def _fair(outlook: Outlook) -> Outlook:
+    """With what an item costs beside its service time as far as it is beyond doubt: the start of each replica passes
+    for a part of it."""
+    mean = outlook.time.mean
+    level = max(mean, outlook.cost.level - _UNSURE * mean)
+    return replace(outlook, cost=replace(outlook.cost, level=level))
+
+
+def _rest(outlook: Outlook) -> float:
+    """Mean seconds that an item found in work still takes; as many it has been in work (renewal theory)."""
     time = outlook.time
-    rest = min(0.5 * time.mean * (1.0 + time.variation**2), time.mean)
-    return 1.0 - min(rest / course.empty, _MOST_IN_WORK) if course.empty > 0 else 1.0
+    return min(0.5 * time.mean * (1.0 + time.variation**2), time.mean)
+
+
+def _at_work(outlook: Outlook, replicas: int) -> Outlook:
+    """With so many replicas, each of them at an item it began at some time or other."""
+    return replace(outlook.busy(replicas), running=((_rest(outlook), float(replicas)),))
 
 
 def _tail_cost(outlook: Outlook, course: _Course, end: float) -> float:

@@ -25,7 +25,7 @@ from controller.actuation import (
 )
 from controller.arbitration import Arbitration
 from controller.deciding import Asked, ask, is_due, is_over, noted
-from controller.foresight import foresee
+from controller.foresight import latest
 from controller.guard import Bounds
 from controller.lawbook import LawBook
 from controller.record import Cap, Scaling
@@ -117,12 +117,15 @@ class ScalingLoop:
         else:
             outcome = asked
             self._world.arbitration.withdraw(id, request.cluster)
-        decided = outcome.record
+        decided, decision = outcome.record, outcome.decision
+        if decision is not None and isinstance(asked, Asked):
+            foreseen = latest(record.forecast, asked, decision, settings)
+            decided = decided.model_copy(update={"forecast": foreseen})
+            decision = decision.model_copy(update={"forecast": foreseen})
         version = self._world.records.update(id, decided, version)
-        if outcome.decision is not None and isinstance(asked, Asked):
-            foreseen = foresee(asked, outcome.decision, settings)
-            self._world.journal.append(DECISIONS, id, outcome.decision.model_copy(update={"forecast": foreseen}))
-            _log_decision(id, outcome.decision)
+        if decision is not None:
+            self._world.journal.append(DECISIONS, id, decision)
+            _log_decision(id, decision)
         return decided, version, True
 
     def _compared(self, id: str, record: Scaling, observation: Observation, now: float) -> Scaling:

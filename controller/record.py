@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.domain.forecast import Forecast
 from common.http.contracts import ScalingRequest
 
 RECORDS = "scaling"
@@ -60,6 +61,8 @@ class Scaling(BaseModel):
     """Since when the arbiter has kept it below its least count."""
     turn_until: float | None = None
     """Until when the arbiter serves it first, because it waited for long."""
+    forecast: Forecast | None = None
+    """The latest, which may be older than the last decision."""
     scalings: int = 0
     peak: int = 0
 
@@ -100,5 +103,5 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
     if record.request.law != request.law:
         changes["memory"] = {}
     if record.request.revision != request.revision:
-        changes["decided_at"] = None
+        changes |= {"decided_at": None, "forecast": None}
     return record.model_copy(update=changes)

@@ -63,6 +63,7 @@ def summarize(
         counts=counts,
         execution_time=elapsed,
         replica_seconds=report.replica_seconds if report else 0.0,
+        spent=report.spent if report else None,
         scalings=scaling.scalings if scaling else 0,
         peak_replicas=max(report.peak_replicas if report else 0, scaling.peak if scaling else 0),
         final_replicas=report.final_replicas if report else 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from common.domain.forecast import Forecast
@@ -10,6 +11,7 @@ from common.domain.submission import Submission, SubmissionSpec
 from common.http.contracts import ForecastAnswer
 from manager.standing import counts_of, progress_of
 
+_HOUR = 3600.0
 _QUANTILES = ("p5", "p10", "p50", "p90", "p95")
 
 
@@ -48,6 +50,9 @@ def forecast(
         "rate": rate,
         "rate_per_replica": rate / replicas.observed if replicas.observed else None,
         **_expected(foreseen, submission.created_at, submission.spec.deadline, None if eta is None else now + eta),
+        "made_at": None if foreseen is None else foreseen.at,
+        "age": None if foreseen is None else max(0.0, now - foreseen.at),
+        "cost": _cost(foreseen, _spent(observation, foreseen)),
         "eta": eta,
         "feasible": decision.feasible if decision else None,
         "basis": _basis(eta, decision),
@@ -66,6 +71,9 @@ def planned(spec: SubmissionSpec, items: int | None, answer: ForecastAnswer, now
         "rate": 0.0,
         "rate_per_replica": None,
         **_expected(foreseen, now, spec.deadline, None if foreseen.p50 is None else now + foreseen.p50),
+        "made_at": now,
+        "age": 0.0,
+        "cost": _cost(foreseen, _Spent()),
         "eta": foreseen.p50,
         "feasible": None if foreseen.p50 is None else foreseen.feasible,
         "basis": "nothing is known of how long it takes" if foreseen.p50 is None else "the plan",
@@ -90,9 +98,8 @@ def _fact(
     summary, spec = submission.summary, submission.spec
     took = None if submission.finished_at is None else submission.finished_at - submission.created_at
     met = None if summary is None or summary.deadline_met is None else float(summary.deadline_met)
-    known = Forecast(
-        at=now, p5=took, p10=took, p50=took, p90=took, p95=took, chance=met, feasible=True, replica_seconds=0.0
-    )
+    known = Forecast(at=now, p5=took, p10=took, p50=took, p90=took, p95=took, chance=met, feasible=True)
+    spent = _Spent() if summary is None else _Spent(summary.replica_seconds, summary.spent)
     return {
         "at": now,
         "state": submission.state.value,
@@ -101,6 +108,9 @@ def _fact(
         "rate": 0.0,
         "rate_per_replica": None,
         **_expected(known, submission.created_at, spec.deadline, submission.finished_at),
+        "made_at": now,
+        "age": 0.0,
+        "cost": _costs(_Spent(0.0, None if spent.money is None else 0.0), spent, spent, None),
         "eta": None,
         "feasible": None,
         "basis": "it has ended",
@@ -113,7 +123,6 @@ def _expected(
 ) -> dict[str, Any]:
     deadline_at = None if deadline is None else accepted_at + deadline
     finish = {name: None if foreseen is None else getattr(foreseen, name) for name in _QUANTILES}
-    spent = None if foreseen is None else foreseen.replica_seconds
     return {
         "finish": finish,
         "finish_at": {name: None if value is None else accepted_at + value for name, value in finish.items()},
@@ -122,8 +131,48 @@ def _expected(
         "margin": None if deadline_at is None or ends_at is None else deadline_at - ends_at,
         "chance": None if foreseen is None else foreseen.chance,
         "late_by": None if foreseen is None else foreseen.late_by,
-        "cost": {"replica_seconds": spent, "replica_hours": None if spent is None else spent / 3600.0},
     }
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """Replica seconds and the money for them; None: not known."""
+
+    seconds: float | None = 0.0
+    money: float | None = None
+
+
+def _spent(observation: Observation | None, foreseen: Forecast | None) -> _Spent:
+    """So far: as measured last. The money is told beside the forecast where only the law knows a price."""
+    if observation is None:
+        return _Spent()
+    money, price = observation.spent, None if foreseen is None else foreseen.price
+    if money is None and price is not None:
+        money = price * observation.replica_seconds / _HOUR
+    return _Spent(observation.replica_seconds, money)
+
+
+def _cost(foreseen: Forecast | None, so_far: _Spent) -> dict[str, Any]:
+    """What is still to be spent, what has been, and what it will have come to."""
+    if foreseen is None or foreseen.replica_seconds is None:
+        return _costs(_Spent(None), so_far, _Spent(None), None if foreseen is None else foreseen.price)
+    rest, price = foreseen.replica_seconds, foreseen.price
+    to_finish = _Spent(rest, None if price is None else price * rest / _HOUR)
+    return _costs(to_finish, so_far, _Spent(foreseen.spent_seconds + rest, foreseen.projected), price)
+
+
+def _costs(to_finish: _Spent, so_far: _Spent, projected: _Spent, price: float | None) -> dict[str, Any]:
+    return {
+        **_shown(to_finish),
+        "price": price,
+        "so_far": _shown(so_far),
+        "projected": _shown(projected),
+    }
+
+
+def _shown(spent: _Spent) -> dict[str, float | None]:
+    hours = None if spent.seconds is None else spent.seconds / _HOUR
+    return {"replica_seconds": spent.seconds, "replica_hours": hours, "money": spent.money}
 
 
 def _wanted(spec: SubmissionSpec, replicas: Replicas, decision: Decision | None) -> dict[str, Any]:

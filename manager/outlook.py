@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from common.domain.capacity import requests_of
 from common.domain.errors import AsperathosError, Conflict, Fault
+from common.domain.readings import fixed_price
 from common.domain.submission import Kind, SubmissionSpec, Workload
 from common.domain.units import format_duration
 from common.http.client import ServiceClient
@@ -101,6 +102,7 @@ class Outlook:
             history=self._histories.of(spec),
             deadline=spec.deadline,
             items=items,
+            price=fixed_price(spec.prices, requests_of(spec.resources)),
         )
         return self._foreseer.forecast(request)
 

@@ -119,6 +119,7 @@ def _outcome(submission: Submission, elapsed: float) -> dict[str, Any]:
         "scaling_strategy": strategy,
         "heuristic_options": heuristic,
         "replica_seconds": summary.replica_seconds if summary else 0.0,
+        "spent": summary.spent if summary else None,
         "scalings": summary.scalings if summary else 0,
         "peak_replicas": summary.peak_replicas if summary else 0,
     }

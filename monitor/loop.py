@@ -17,7 +17,7 @@ from monitor.monitors import Monitor, ProgressReading, progress_of
 from monitor.outside import Outside, with_told
 from monitor.points import forecast_points, points_of, tags_of
 from monitor.record import Monitoring
-from monitor.tally import counted
+from monitor.tally import counted, with_total
 from monitor.views import Views
 
 log = get_logger(__name__)
@@ -127,13 +127,11 @@ class MonitorLoop:
         if reason and reason != monitoring.reason:
             log.warning("measured_with_trouble", id=id, reason=reason)
         tally = counted(monitoring.tally, last, observation)
-        observation = observation.model_copy(
-            update={"progress": progress, "replica_seconds": tally.replica_seconds, "spent": tally.spent}
-        )
+        observation = with_total(observation.model_copy(update={"progress": progress}), tally)
         points = points_of(observation, tags_of(info), info.budget)
         forecast = reading.forecast
         if forecast is not None and forecast.at != monitoring.forecast_at:
-            points += forecast_points(forecast, observation, info.created_at, tags_of(info))
+            points += forecast_points(forecast, info.created_at, id, tags_of(info))
         self._world.metrics.write(points)
         self._world.observations.put(id, observation)
         learned = {

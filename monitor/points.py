@@ -35,7 +35,6 @@ DETAILED: Mapping[str, Measurement] = {
     "error": PROGRESS_ERROR,
 }
 """The detailed report's columns and where they come from."""
-_HOUR = 3600.0
 
 
 def tags_of(info: MonitoringInfo) -> dict[str, str]:
@@ -68,7 +67,8 @@ def points_of(observation: Observation, tags: Mapping[str, str], budget: float |
     if service.count:
         measured.append((SERVICE, service.model_dump(include=set(SERVICE.fields))))
     if observation.price is not None:
-        cost = observation.price * replicas.paid
+        # What is asked for is paid for, whether it runs yet or not.
+        cost = observation.price * (replicas.observed + replicas.pending)
         measured.append((CURRENT_SPENT, {"value": cost}))
         if budget is not None:
             measured.append((DESIRED_COST, {"value": budget}))
@@ -92,13 +92,10 @@ def points_of(observation: Observation, tags: Mapping[str, str], budget: float |
     ]
 
 
-def forecast_points(
-    forecast: Forecast, observation: Observation, created_at: float, tags: Mapping[str, str]
-) -> list[Point]:
+def forecast_points(forecast: Forecast, created_at: float, submission: str, tags: Mapping[str, str]) -> list[Point]:
     """What is expected, at the moment the forecast was made; nothing while nothing is known.
 
-    What it costs in all is what was spent by then and what the replica seconds to come cost. ``created_at``: when the
-    submission was accepted, Unix seconds.
+    ``created_at``: when the submission was accepted, Unix seconds.
     """
     since = max(0.0, forecast.at - created_at)
     told = {
@@ -106,20 +103,18 @@ def forecast_points(
         "eta_p90": None if forecast.p90 is None else max(0.0, forecast.p90 - since),
         "end_p50": forecast.p50,
         "end_p90": forecast.p90,
+        "deadline": forecast.deadline,
         "chance": forecast.chance,
+        "late_by": forecast.late_by if forecast.deadline is not None else None,
     }
-    known = {name: value for name, value in told.items() if value is not None}
-    if not known:
-        return []
-    if observation.deadline:
-        known |= {"deadline": observation.deadline, "late_by": forecast.late_by}
-    points = [Point(FORECAST.name, observation.submission, forecast.at, known, dict(tags))]
-    if forecast.replica_seconds is not None and observation.price is not None and observation.spent is not None:
-        meanwhile = observation.replicas.observed * max(0.0, observation.at - forecast.at)
-        to_come = max(0.0, forecast.replica_seconds - meanwhile)
-        projected = observation.spent + observation.price * to_come / _HOUR
-        points.append(Point(COST.name, observation.submission, forecast.at, {"projected": projected}, dict(tags)))
-    return points
+    measured = [(FORECAST, told if forecast.p50 is not None else {}), (COST, {"projected": forecast.projected})]
+    known = [
+        (measurement, {name: value for name, value in fields.items() if value is not None})
+        for measurement, fields in measured
+    ]
+    return [
+        Point(measurement.name, submission, forecast.at, fields, dict(tags)) for measurement, fields in known if fields
+    ]
 
 
 def _attempts(observation: Observation) -> dict[str, float]:

@@ -26,14 +26,14 @@ class Sample(BaseModel):
 
 
 class Tally(BaseModel):
-    """What all measurements so far add up to. The errors are None without a deadline, ``spent`` (money) without a
-    price."""
+    """What all measurements so far add up to. The errors are None without a deadline."""
 
     model_config = ConfigDict(frozen=True)
 
     measurements: int = 0
     replica_seconds: float = 0.0
     spent: float | None = None
+    """Money for these, None while no price is known."""
     peak_replicas: int = 0
     final_error: TimedError | None = None
     max_error: TimedError | None = None
@@ -83,6 +83,7 @@ class Monitoring(BaseModel):
             counts=last.counts if last else Counts(),
             execution_time=last.elapsed if last else 0.0,
             replica_seconds=self.tally.replica_seconds,
+            spent=self.tally.spent,
             peak_replicas=self.tally.peak_replicas,
             final_replicas=last.replicas.observed if last else 0,
             final_error=self.tally.final_error,

@@ -23,7 +23,7 @@ def counted(tally: Tally, previous: Observation | None, observation: Observation
     return Tally(
         measurements=tally.measurements + 1,
         replica_seconds=tally.replica_seconds + between,
-        spent=_spent(tally.spent, previous, observation),
+        spent=_spent(tally, between, observation.price),
         peak_replicas=max(tally.peak_replicas, replicas),
         final_error=error,
         max_error=max(tally.max_error or error, error, key=_value) if error else tally.max_error,
@@ -31,16 +31,18 @@ def counted(tally: Tally, previous: Observation | None, observation: Observation
     )
 
 
-def _spent(spent: float | None, previous: Observation | None, observation: Observation) -> float | None:
-    """Money spent so far. While no price is to be had, the last one or the next one stands in."""
-    prices = [one.price for one in (previous, observation) if one is not None and one.price is not None]
-    if not prices:
-        return spent
-    if previous is None:
-        return spent or 0.0
-    hours = max(0.0, observation.at - previous.at) / _HOUR
-    paid = (previous.replicas.paid + observation.replicas.paid) / 2
-    return (spent or 0.0) + paid * hours * sum(prices) / len(prices)
+def with_total(observation: Observation, tally: Tally) -> Observation:
+    """The observation with what was spent until then."""
+    return observation.model_copy(update={"replica_seconds": tally.replica_seconds, "spent": tally.spent})
+
+
+def _spent(tally: Tally, between: float, price: float | None) -> float | None:
+    """Money so far. What ran before a price was known is taken to have cost as much as then; while none is to be had
+    any more, nothing is added."""
+    if price is None:
+        return tally.spent
+    before = tally.replica_seconds * price / _HOUR if tally.spent is None else tally.spent
+    return before + between * price / _HOUR
 
 
 def _value(error: tuple[float, float]) -> float:

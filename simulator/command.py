@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from simulator.naming import (
 from simulator.page import Shown, page
 from simulator.plant import PlantModel
 from simulator.scenarios import published
-from simulator.table import HEADINGS, cells, plain
+from simulator.table import plain, rows
 
 T = TypeVar("T")
 _REJECTED, _INTERRUPTED = 4, 130
@@ -174,6 +174,7 @@ def _experiment(files: Sequence[Path], options: dict[str, Any], laws: LawBook) -
     for place, path in enumerate(files):
         document = _read(path)
         warnings += document.warnings
+        warnings += _not_simulated(document)
         if options["own_law"] is None:
             laws.settings(document.spec.law, document.spec.control.settings)
         history = _pick(options["history"], place)
@@ -196,6 +197,15 @@ def _experiment(files: Sequence[Path], options: dict[str, Any], laws: LawBook) -
         measurement_delay=options["measurement_delay"],
     )
     return experiment, warnings
+
+
+def _not_simulated(document: Document) -> Iterator[str]:
+    """What a simulation does not read from outside."""
+    monitoring = document.spec.monitoring
+    if monitoring.prices is not None and monitoring.prices.url is not None:
+        yield "monitoring.prices.url: is not read in a simulation; give replica, or cpu and memory, for the time being"
+    if monitoring.queries:
+        yield "monitoring.queries: Prometheus is not asked in a simulation; the law metric holds without an answer"
 
 
 def _check_laws(laws: LawBook, option: str, names: Sequence[str]) -> None:
@@ -305,10 +315,11 @@ def _tell(shown: Sequence[Shown], experiment: Experiment, options: dict[str, Any
         click.echo(json.dumps([plain(one.outlook) for one in shown], indent=2 if sys.stdout.isatty() else None))
         return
     table = Table(box=None, pad_edge=False)
-    for place, heading in enumerate(HEADINGS):
+    headings, lines = rows([one.outlook for one in shown])
+    for place, heading in enumerate(headings):
         table.add_column(heading, justify="left" if place < 2 else "right", no_wrap=True)
-    for one in shown:
-        table.add_row(*cells(one.outlook))
+    for line in lines:
+        table.add_row(*line)
     # In a file or a pipe nothing has to be cut off.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     console.print(table)

@@ -39,6 +39,8 @@ class Outlook:
     """Replica-hours that the items themselves need, on average."""
     dead: float
     """Items given up after too many failures, on average."""
+    money: Spread | None = None
+    """What the replica-hours cost; None where the document tells no fixed price."""
 
 
 def outlook(name: str, law: str, runs: Sequence[Run], latency: float | None, percentile: float) -> Outlook:
@@ -63,6 +65,7 @@ def outlook(name: str, law: str, runs: Sequence[Run], latency: float | None, per
         scalings=_spread([float(run.scalings) for run in runs]),
         work_hours=statistics.fmean(run.work for run in runs) / 3600.0,
         dead=statistics.fmean(run.dead for run in runs),
+        money=_spread([run.money or 0.0 for run in runs]) if runs[0].price is not None else None,
     )
 
 

@@ -9,7 +9,7 @@ from html import escape
 from simulator.outlook import Outlook
 from simulator.run import Run
 from simulator.svg import STYLE, Chart, Point, Series, draw
-from simulator.table import HEADINGS, cells
+from simulator.table import rows
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -39,17 +39,16 @@ class Shown:
 
 def page(title: str, told: str, shown: Sequence[Shown]) -> str:
     """The page's text."""
-    heading = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells(one.outlook)) + "</tr>" for one in shown
-    )
+    headings, lines = rows([one.outlook for one in shown])
+    heading = "".join(f"<th>{escape(name)}</th>" for name in headings)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     longest = max((_end(one.run) for one in shown), default=1.0)
     sections = "".join(
         f"<h2>{escape(one.outlook.name)}: {escape(one.outlook.law)}</h2>{''.join(_charts(one.run, longest))}"
         for one in shown
     )
     return _PAGE.format(
-        title=escape(title), told=escape(told), style=STYLE, heading=heading, rows=rows, sections=sections
+        title=escape(title), told=escape(told), style=STYLE, heading=heading, rows=body, sections=sections
     )
 
 

@@ -11,6 +11,7 @@ from common.domain.forecast import Forecast
 from common.domain.history import History
 from common.domain.progress import Decision, Observation
 from common.domain.queues import QueueAddress
+from common.domain.readings import fixed_price
 from common.domain.submission import SubmissionSpec
 from common.http.contracts import MonitoringInfo, ScalingRequest
 from controller.deciding import Outcome, ask, is_due, is_over
@@ -19,7 +20,9 @@ from controller.lawbook import AnyLaw
 from controller.laws import LawSettings
 from controller.record import Scaling, begin
 from monitor.measure import SPACING, Reading, measure, moved_window
-from monitor.record import Sample
+from monitor.outside import Told, with_told
+from monitor.record import Sample, Tally
+from monitor.tally import counted, with_total
 from simulator.board import Board
 from simulator.case import Case
 from simulator.knowing import history_of
@@ -56,6 +59,8 @@ class Pilot:
         self._record: Scaling | None = None
         self._plant: Plant | None = None
         self._info: MonitoringInfo | None = None
+        self._told = Told(price=fixed_price(case.spec.prices, requests_of(case.spec.resources)))
+        self._tally = Tally()
         self._window: tuple[Sample, ...] = ()
         self._last: Observation | None = None
         self._seen: Observation | None = None
@@ -111,7 +116,9 @@ class Pilot:
             stats = self._plant.backlog.stats(at, now, self._plant.running_ages() if is_seen else ())
             if is_seen:
                 reading = Reading(stats, {}, self._plant.view(), self._plant.desired)
-                self._last = measure(self.case.name, self._info, reading, self._window, self._last)
+                seen = with_told(measure(self.case.name, self._info, reading, self._window, self._last), self._told)
+                self._tally = counted(self._tally, self._last, seen)
+                self._last = with_total(seen, self._tally)
                 self._timeline.at(visible_at, Order.MEASURE, self._publish, self._last)
             self._window = moved_window(self._window, stats, at)
         self._timeline.at(now + self._period, Order.MEASURE, self._measure)
@@ -174,6 +181,7 @@ class Pilot:
             waits=tuple(plant.waits),
             latencies=tuple(plant.latencies),
             forecasts=tuple(self._forecasts),
+            price=self._told.price,
         )
 
 

@@ -38,6 +38,8 @@ class Run:
     """Seconds from a stream's items being put to their being done."""
     forecasts: tuple[tuple[float, Forecast], ...] = ()
     """(share of progress from which on it was asked for, forecast)."""
+    price: float | None = None
+    """Money that a replica costs in an hour; None: the document does not tell."""
 
     @property
     def met(self) -> bool | None:
@@ -48,6 +50,11 @@ class Run:
     def replica_seconds(self) -> float:
         """From each replica's request, its start-up included, to its end, its drain included."""
         return sum(replicas * seconds for replicas, seconds in self._stretches())
+
+    @property
+    def money(self) -> float | None:
+        """What these cost; None without a price."""
+        return None if self.price is None else self.price * self.replica_seconds / 3600.0
 
     def replica_seconds_above(self, replicas: int) -> float:
         """Those spent by more than so many at once."""

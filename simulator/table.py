@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,8 +23,18 @@ HEADINGS = (
 )
 
 
-def cells(one: Outlook) -> tuple[str, ...]:
-    """The row of an outlook, under HEADINGS."""
+def rows(outlooks: Sequence[Outlook]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings, and a row for each outlook. What it costs is told where one of them has a price."""
+    if all(one.money is None for one in outlooks):
+        return HEADINGS, [_cells(one) for one in outlooks]
+    return (*HEADINGS, "money"), [(*_cells(one), _money(one)) for one in outlooks]
+
+
+def _money(one: Outlook) -> str:
+    return "-" if one.money is None else f"{one.money.p50:.2f}" if one.money.p50 < 100 else f"{one.money.p50:.0f}"
+
+
+def _cells(one: Outlook) -> tuple[str, ...]:
     share = one.work_hours / one.replica_hours.p50 if one.replica_hours.p50 > 0 else 0.0
     return (
         one.name,

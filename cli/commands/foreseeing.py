@@ -48,7 +48,7 @@ def print_forecast(output: Output, answer: dict[str, Any]) -> None:
 def forecast_pairs(answer: dict[str, Any]) -> list[tuple[str, str]]:
     """What a forecast says, as names and texts; what is not known is left out."""
     finish, replicas = answer.get("finish") or {}, answer.get("replicas") or {}
-    cost = (answer.get("cost") or {}).get("replica_seconds")
+    cost = answer.get("cost") or {}
     ended = answer.get("state") in TERMINAL_STATES
     quantiles = [finish.get(name) for name in ("p10", "p50", "p90")]
     spread = "" if ended or None in quantiles else " / ".join(duration(value) for value in quantiles)
@@ -56,7 +56,7 @@ def forecast_pairs(answer: dict[str, Any]) -> list[tuple[str, str]]:
     wanted, granted = replicas.get("wanted"), replicas.get("granted")
     pairs = [
         ("state", str(answer.get("state", ""))),
-        ("basis", str(answer.get("basis", ""))),
+        ("basis", _basis(answer)),
         ("took" if ended else "takes", duration(finish.get("p50")) if finish.get("p50") is not None else ""),
         ("p10 / p50 / p90", spread),
         ("ended" if ended else "ends about", moment(answer["ends_at"]) if answer.get("ends_at") else ""),
@@ -64,12 +64,28 @@ def forecast_pairs(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("margin", "" if margin is None else f"{duration(abs(margin))} {'early' if margin >= 0 else 'late'}"),
         ("chance", "" if ended or answer.get("chance") is None else percent(answer["chance"])),
         ("late by", duration(answer["late_by"]) if answer.get("late_by") else ""),
-        ("cost to finish", "" if ended or cost is None else f"{cost / 3600:.2f} replica-hours ({cost:.0f} s)"),
+        ("cost so far", _spent(cost.get("so_far"))),
+        ("cost to finish", "" if ended else _spent(cost)),
+        ("cost in all", "" if ended else _spent(cost.get("projected"))),
         ("replicas", "" if wanted is None else f"{granted} granted, {wanted} wanted by the law {replicas.get('law')}"),
         ("because", str(replicas.get("reason") or "")),
         ("endangers", ", ".join(answer.get("endangered") or ())),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _basis(answer: Mapping[str, Any]) -> str:
+    age = answer.get("age")
+    return f"{answer.get('basis', '')}{f', made {duration(age)} ago' if age else ''}"
+
+
+def _spent(cost: Mapping[str, Any] | None) -> str:
+    seconds = (cost or {}).get("replica_seconds")
+    if cost is None or seconds is None:
+        return ""
+    money = cost.get("money")
+    told = "no price is known" if money is None else f"money: {money:.4g}"
+    return f"{seconds / 3600:.2f} replica-hours ({seconds:.0f} s); {told}"
 
 
 @click.command()

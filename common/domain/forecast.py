@@ -30,5 +30,15 @@ class Forecast(BaseModel):
     """False when the deadline is expected to be missed even at the most replicas."""
     late_by: float = 0.0
     """Seconds by which it is then expected to be missed."""
+    deadline: float | None = None
+    """The deadline that ``chance`` and ``late_by`` go by, in seconds from acceptance."""
     replica_seconds: float | None = None
     """Replica seconds expected from now to the end: the cost to finish. None while unknown."""
+    spent_seconds: float = 0.0
+    """Replica seconds spent so far."""
+    price: float | None = None
+    """Money that a replica costs in an hour; None while no price is known, as then all money is."""
+    spent: float | None = None
+    """Money spent so far."""
+    projected: float | None = None
+    """Money that it will have come to at the end."""

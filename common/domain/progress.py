@@ -44,11 +44,6 @@ class Replicas(BaseModel):
     pending: int = 0
     leaving: int = 0
 
-    @property
-    def paid(self) -> int:
-        """What is paid for: what was asked for costs, whether it runs yet or not."""
-        return self.observed + self.pending
-
 
 class ServiceTimes(BaseModel):
     """What is known of the time one item takes, in seconds, from the queue's own clock.
@@ -124,9 +119,9 @@ class Observation(BaseModel):
     price: float | None = None
     """Money that a replica costs in an hour, None while unknown."""
     replica_seconds: float = 0.0
-    """Running replicas over time, so far."""
+    """Observed replicas integrated over time, so far."""
     spent: float | None = None
-    """Money spent so far on replicas that ran or were about to; None while no price has been known."""
+    """Money for these, None while no price is known."""
     usage: Usage | None = None
     """None when the cluster does not measure it, or not yet; ``usage_problem`` says why."""
     usage_problem: str = ""

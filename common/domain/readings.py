@@ -13,6 +13,8 @@ from common.domain.fields import Number, Strict, Text, Word
 from common.domain.rules import Rule
 
 _GIGABYTE = 1e9
+MOST_MONEY = 1e12
+"""No price is higher."""
 
 
 def _web(url: str) -> str:
@@ -35,9 +37,9 @@ class Prices(Strict):
         ),
     )
 
-    replica: Number | None = Field(default=None, gt=0, le=1e12, description="Money for a replica and hour.")
-    cpu: Number = Field(default=0.0, ge=0, le=1e12, description="Money for a core and hour.")
-    memory: Number = Field(default=0.0, ge=0, le=1e12, description="Money for a gigabyte and hour.")
+    replica: Number | None = Field(default=None, gt=0, le=MOST_MONEY, description="Money for a replica and hour.")
+    cpu: Number = Field(default=0.0, ge=0, le=MOST_MONEY, description="Money for a core and hour.")
+    memory: Number = Field(default=0.0, ge=0, le=MOST_MONEY, description="Money for a gigabyte and hour.")
     url: WebAddress | None = Field(default=None, description="JSON with cpu_price and memory_price, read each minute.")
 
 
@@ -63,6 +65,11 @@ def price_of(prices: Prices, requests: Requests, told: object = None) -> float |
         cpu, memory = _money(told, "cpu_price"), _money(told, "memory_price")
     price = cpu * requests.cpu + memory * requests.memory / _GIGABYTE
     return price if price > 0 else None
+
+
+def fixed_price(prices: Prices | None, requests: Requests) -> float | None:
+    """Money that a replica costs in an hour, as far as it is known without asking a URL."""
+    return None if prices is None or prices.url is not None else price_of(prices, requests)
 
 
 def value_of(answer: object) -> float | None:

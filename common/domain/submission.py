@@ -31,7 +31,7 @@ from common.domain.fields import (
 from common.domain.pods import Affinity, KeyReference, Resources, Toleration, User, Volume
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
-from common.domain.readings import Prices, Query
+from common.domain.readings import MOST_MONEY, Prices, Query
 from common.domain.rules import Rule, named_faults
 from common.domain.states import Intent, State
 
@@ -373,10 +373,12 @@ class SubmissionSpec(Strict):
 
     @property
     def prices(self) -> Prices | None:
-        """What a replica costs: as ``monitoring.prices`` tell, else as the law cost is told; None when nothing does."""
-        told = self.control.settings.get("price") if self.law == "cost" else None
-        if self.monitoring.prices is not None or not isinstance(told, int | float) or isinstance(told, bool):
+        """What tells the price of a replica: monitoring.prices, else the price that its law cost is given."""
+        if self.monitoring.prices is not None or self.law != "cost":
             return self.monitoring.prices
+        told = self.control.settings.get("price")
+        if isinstance(told, bool) or not isinstance(told, int | float) or not 0 < told <= MOST_MONEY:
+            return None
         return Prices(replica=float(told))
 
     @property
@@ -411,6 +413,8 @@ class Summary(BaseModel):
     counts: Counts = Counts()
     execution_time: float = 0.0
     replica_seconds: float = 0.0
+    spent: float | None = None
+    """Money for these, None when no price was known."""
     scalings: int = 0
     peak_replicas: int = 0
     final_replicas: int = 0

@@ -77,6 +77,8 @@ class MonitoringReport(Contract):
     """Seconds from acceptance to the last observation."""
     replica_seconds: float
     """Observed replicas integrated over time."""
+    spent: float | None = None
+    """Money for these, None when no price was known."""
     peak_replicas: int
     final_replicas: int
     final_error: tuple[float, float] | None = None
@@ -124,6 +126,8 @@ class ForecastRequest(Steering):
     deadline: float | None = Field(default=None, gt=0)
     items: int | None = Field(default=None, ge=0)
     """How many there are, None when that is not known."""
+    price: float | None = Field(default=None, gt=0)
+    """Money that a replica costs in an hour, None when that is not known."""
 
 
 class ForecastAnswer(Contract):

@@ -171,6 +171,8 @@ def _clean_observation(seen: Observation) -> Observation:
             "replicas": Replicas(**{name: int(_size(count)) for name, count in seen.replicas.model_dump().items()}),
             "startup": _known(seen.startup),
             "price": _positive(seen.price),
+            "replica_seconds": _size(seen.replica_seconds),
+            "spent": _known(seen.spent),
             "metrics": {name: float(value) for name, value in seen.metrics.items() if math.isfinite(value)},
         }
     )

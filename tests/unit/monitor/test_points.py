@@ -33,10 +33,10 @@ def test_every_declared_measurement_is_written_with_its_declared_fields() -> Non
         spent=3.0,
         **waits,
     )
-    foreseen = Forecast(at=1000.0, p50=60.0, p90=80.0, chance=0.9, replica_seconds=1800.0)
+    foreseen = Forecast(at=1000.0, p50=60.0, p90=80.0, chance=0.9, deadline=100.0, projected=4.0)
     tags = {"law": "pid"}
     written: dict[str, dict[str, float]] = {}
-    for point in (*points_of(seen, tags, 5.0), *forecast_points(foreseen, seen, 990.0, tags)):
+    for point in (*points_of(seen, tags, 5.0), *forecast_points(foreseen, 990.0, ID, tags)):
         assert (point.at, point.submission, point.tags) == (1000.0, ID, tags)
         written.setdefault(point.measurement, {}).update(point.fields)
     assert {name: set(fields) for name, fields in written.items()} == {
@@ -52,9 +52,8 @@ def test_attempts_add_up() -> None:
 
 
 def test_a_forecast_is_told_at_the_moment_it_was_made() -> None:
-    seen = observation(1004.0, 3, price=3.0, spent=0.5)
-    foreseen = Forecast(at=1000.0, p50=60.0, p90=8.0, chance=0.9, late_by=5.0, replica_seconds=1212.0)
-    told, cost = forecast_points(foreseen, seen, 990.0, {})
+    foreseen = Forecast(at=1000.0, p50=60.0, p90=8.0, chance=0.9, deadline=50.0, late_by=5.0, projected=1.5)
+    told, cost = forecast_points(foreseen, 990.0, ID, {})
     assert told.at == cost.at == 1000.0
     assert told.fields == {
         "eta_p50": 50.0,
@@ -62,17 +61,16 @@ def test_a_forecast_is_told_at_the_moment_it_was_made() -> None:
         "end_p50": 60.0,
         "end_p90": 8.0,
         "chance": 0.9,
-        "deadline": 100.0,
+        "deadline": 50.0,
         "late_by": 5.0,
     }
-    # Three replicas have run for four of the seconds foreseen, which are spent already.
     assert cost.fields == {"projected": 1.5}
 
 
 def test_a_forecast_that_knows_nothing_is_not_told() -> None:
-    assert forecast_points(Forecast(at=1000.0), observation(1000.0), 990.0, {}) == []
-    known = forecast_points(Forecast(at=1000.0, p50=9.0), observation(1000.0, deadline=None), 990.0, {})
-    assert [set(point.fields) for point in known] == [{"eta_p50", "end_p50"}]
+    assert forecast_points(Forecast(at=1000.0, deadline=50.0), 990.0, ID, {}) == []
+    (known,) = forecast_points(Forecast(at=1000.0, p50=9.0), 990.0, ID, {})
+    assert known.fields == {"eta_p50": 0.0, "end_p50": 9.0}
 
 
 def test_what_is_not_known_is_not_written() -> None:
