@@ -9,44 +9,33 @@ from typing import Any
 import pytest
 import yaml
 
-from common.http.telemetry import PROSPECTS, QUEUE_ITEMS, SUBMISSIONS, Telemetry
-from tests.fakes.clock import FakeClock
+from tests.support.metrics_page import told
 
 DIRECTORY = Path(__file__).parents[3] / "k8s" / "prometheus"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((DIRECTORY / "rules.yaml").read_text())["groups"] for rule in group["rules"]
 ]
-READINGS = (SUBMISSIONS, QUEUE_ITEMS, PROSPECTS)
+_ENDINGS = {"histogram": ("_bucket", "_count", "_sum")}
 
 
-def told() -> dict[str, set[str]]:
+def samples() -> dict[str, set[str]]:
     """Every sample's name that a service may tell, and its labels."""
-    telemetry = Telemetry("svc", "1")
-    found: dict[str, set[str]] = {reading.name: {"service", reading.label} for reading in READINGS}
-    for collector in vars(telemetry).values():
-        name, labels = getattr(collector, "_name", ""), set(getattr(collector, "_labelnames", ()))
-        for ending in {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(
-            getattr(collector, "_type", ""), ("",)
-        ):
-            found[name + ending] = labels | ({"le"} if ending == "_bucket" else set())
-    return {**found, "asperathos_build_info": {"service", "version"}}
+    return {
+        name + ending: {*labels, *(("le",) if ending == "_bucket" else ())}
+        for name, (kind, labels, _) in told().items()
+        for ending in _ENDINGS.get(kind, ("",))
+    }
 
 
 def test_what_is_told_is_found_here() -> None:
-    names = told()
+    names = samples()
     assert names["asperathos_request_seconds_bucket"] == {"service", "method", "route", "code", "le"}
     assert {"asperathos_decisions_total", "asperathos_loop_backlog", "asperathos_submissions"} <= names.keys()
-    telemetry = Telemetry("svc", "1")
-    for reading in READINGS:
-        telemetry.tell(reading, lambda: {"x": 1.0}, FakeClock())
-    families = re.findall(r"^# TYPE (\S+) ", telemetry.exposition().decode(), re.M)
-    missing = [name for name in families if name not in names and name + "_bucket" not in names]
-    assert missing == []
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_each_rule_speaks_of_what_is_told(rule: dict[str, Any]) -> None:
-    names = told()
+    names = samples()
     used = re.findall(r"(asperathos_\w+)(?:\{([^}]*)\})?", rule["expr"])
     assert used
     for name, matchers in used:
