@@ -171,7 +171,7 @@ def docker_backend(docker_engine: EngineProcess, tmp_path_factory: pytest.TempPa
     process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster") / "state", flags)
     process.start()
     backend = Served(str(process.kubeconfig))
-    backend.pulls_images = True
+    backend.pulls_images = backend.measures = True
     yield backend
     backend.close()
     assert process.stop() == 0
