@@ -306,7 +306,7 @@ class DockerEngine:
 
 
 def usage_in(stats: Mapping[str, Any]) -> tuple[float, int] | None:
-    """What an engine's statistics of a container say; memory as a kubelet tells it, without files that may be dropped."""
+    """What an engine's statistics of a container say; memory as kubelets tell it, without files that may be dropped."""
     used = (stats.get("memory_stats") or {}).get("usage")
     cpu = ((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
     if used is None or cpu is None:
