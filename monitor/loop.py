@@ -129,9 +129,10 @@ class MonitorLoop:
         tally = counted(monitoring.tally, last, observation)
         observation = with_total(observation.model_copy(update={"progress": progress}), tally)
         points = points_of(observation, tags_of(info), info.budget)
-        forecast = reading.forecast
-        if forecast is not None and forecast.at != monitoring.forecast_at:
+        forecast, foreseen = reading.forecast, monitoring.foreseen
+        if forecast is not None and foreseen != (forecast.at, forecast.p50):
             points += forecast_points(forecast, info.created_at, id, tags_of(info))
+            foreseen = forecast.at, forecast.p50
         self._world.metrics.write(points)
         self._world.observations.put(id, observation)
         learned = {
@@ -140,7 +141,7 @@ class MonitorLoop:
             "window": moved_window(monitoring.window, reading.stats, observation.at),
             "missing_since": None,
             "reason": reason,
-            "forecast_at": monitoring.forecast_at if forecast is None else forecast.at,
+            "foreseen": foreseen,
         }
         if monitoring.stop_at is not None:
             self._end(id, kept.version, monitoring.model_copy(update=learned), reason)

@@ -85,6 +85,14 @@ def test_each_forecast_becomes_points_once(running: Bench) -> None:
     assert [(point.at, point.fields["end_p50"]) for point in told] == [(1003.0, 60.0), (1009.0, 50.0)]
 
 
+def test_another_forecast_of_the_same_observation_takes_the_place_of_the_first(running: Bench) -> None:
+    for median in (60.0, 70.0):
+        _decide(running, Forecast(at=1003.0, p50=median))
+        running.tick()
+    told = [point for point in running.metrics.points if point.measurement == FORECAST.name]
+    assert [(point.at, point.fields["end_p50"]) for point in told] == [(1003.0, 60.0), (1003.0, 70.0)]
+
+
 def test_money_and_replica_time_are_part_of_the_observation(running: Bench) -> None:
     running.service.start(ID, monitoring_request(prices=Prices(replica=1800.0)))
     running.tick()
