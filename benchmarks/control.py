@@ -27,7 +27,7 @@ FULL = {"bags": 120, "streams": 12, "crowds": 24}
 QUICK = {"bags": 18, "streams": 2, "crowds": 4}
 _COLUMNS = {
     "bags": ("met", "met (even)", "met (mixed)", "met (heavy)", "cost", "excess", "peak", "scalings"),
-    "forecast": ("error at 25%", "held at 25%", "error at 50%", "held at 50%"),
+    "forecast": ("error at 25%", "held at 25%", "error at 50%", "held at 50%", "held"),
     "streams": ("within", "worst", "attained", "cost", "peak", "scalings"),
     "shared": ("met",),
     "speed": ("cpu_s", "decisions", "peak"),

@@ -21,10 +21,10 @@ from controller.laws.cost import CostSettings
 from controller.laws.deadline import DeadlineSettings
 from controller.record import begin
 
-_LONGEST = 30.0
-"""Seconds that a forecast is good for at most, ..."""
+_SHORTEST, _LONGEST = 10.0, 30.0
+"""Seconds that a forecast is good for, if nothing happens: at least and at most; in between ..."""
 _SHARE = 0.1
-"""... and this share of the time that is expected to be left: near the end a little matters."""
+"""... this share of the time that is expected to be left: near the end a little matters."""
 _MATERIAL = 0.1
 """Replicas that differ by this share from those foreseen with make another forecast."""
 _HOUR = 3600.0
@@ -45,9 +45,9 @@ def latest(last: Forecast | None, asked: Asked, decision: Decision, settings: La
 def _is_good(last: Forecast, asked: Asked, decision: Decision, settings: LawSettings) -> bool:
     seen = asked.observation
     age = seen.at - last.at
-    if last.p50 is None or last.deadline != seen.deadline or not 0 <= age < _LONGEST:
+    if last.p50 is None or last.deadline != seen.deadline:
         return False
-    if age >= _SHARE * max(0.0, last.p50 - seen.elapsed):
+    if not 0 <= age < min(max(_SHORTEST, _SHARE * (last.p50 - seen.elapsed)), _LONGEST):
         return False
     if isinstance(settings, DeadlineSettings) and decision.feasible != last.feasible:
         return False
@@ -64,7 +64,7 @@ def foresee(asked: Asked, decision: Decision, settings: LawSettings) -> Forecast
         return _priced(told, seen, settings)
     steering = _steering(asked, settings)
     if steering is None:
-        told = forecast(asked.situation, decision.granted, reason=decision.reason, steered=False)
+        told = forecast(asked.situation, decision.granted, reason=decision.reason, is_steered=False)
     else:
         told = forecast(
             steering.situation,
@@ -73,7 +73,7 @@ def foresee(asked: Asked, decision: Decision, settings: LawSettings) -> Forecast
             proposal=steering.proposal,
             settings=steering.settings,
             # A law that does not get what it asks for cannot keep to its plan.
-            steered=decision.granted >= asked.replicas,
+            is_steered=decision.granted >= asked.replicas,
         )
     return _priced(told, seen, settings)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from benchmarks.control_parts.trials import Trial
 
 _SHARES = ("met", "within", "attained", "held at 25%", "held at 50%")
+ALL = "all"
+"""Whatever is known."""
 _SPREADS = ("even", "mixed", "heavy")
 
 
@@ -36,6 +38,10 @@ def lines_of(trials: Iterable[Trial]) -> list[Line]:
     for trial in trials:
         task = trial.task
         groups[task.family, task.setting, task.known, task.contender].append(trial)
+    for (family, setting, _, contender), group in list(groups.items()):
+        if family == "forecast":
+            # In how many of all runs the interval holds the truth: that of a single line is mostly chance.
+            groups[family, setting, ALL, contender] += group
     return [
         Line(*key, trials=sum(bool(trial.figures) for trial in group), figures=_figures(key[0], group))
         for key, group in groups.items()
@@ -54,6 +60,9 @@ def _figures(family: str, group: list[Trial]) -> dict[str, float]:
         name: statistics.fmean(found) if name in _SHARES else statistics.median(found)
         for name, found in sorted(values.items())
     }
+    everywhere = [one for name, found in values.items() if name.startswith("held") for one in found]
+    if everywhere:
+        figures["held"] = statistics.fmean(everywhere)
     if family == "streams":
         figures["worst"] = min(values["within"])
     if family == "bags":

@@ -84,7 +84,7 @@ def _spent(cost: Mapping[str, Any] | None) -> str:
     if cost is None or seconds is None:
         return ""
     money = cost.get("money")
-    told = "no price is known" if money is None else f"money: {money:.4g}"
+    told = "no price is known" if money is None else f"money: {money:.2f}" if money >= 0.1 else f"money: {money:.2g}"
     return f"{seconds / 3600:.2f} replica-hours ({seconds:.0f} s); {told}"
 
 

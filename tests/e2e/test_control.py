@@ -70,20 +70,28 @@ def reasons(stack: StackProcess, id: str) -> list[str]:
 
 
 def test_a_plan_comes_true_enough_and_what_was_learned_is_kept(small: StackProcess, tmp_path: Path) -> None:
-    document = naps(20, 1.0, name="planned", deadline="40s", expected_item_time="1s")
+    prices = {"prices": {"replica": 3.6}}
+    document = naps(20, 1.0, name="planned", deadline="40s", expected_item_time="1s", monitoring=prices)
     path = tmp_path / "job.json"
     path.write_text(json.dumps(document))
     plan = json.loads(small.cli("submit", str(path), "--dry-run", "--json").stdout)
     assert plan["items"] == 20
     assert plan["forecast"]["feasible"] is True
     assert 5 <= plan["forecast"]["finish"]["p50"] <= 40
+    projected = plan["forecast"]["cost"]["projected"]
+    assert projected["money"] == pytest.approx(projected["replica_seconds"] / 1000.0)
     assert "planned" not in {
         status["name"] for status in requests.get(f"{small.manager}/submissions", timeout=10).json().values()
     }
     id = small.submit(document)
     running = small.wait_for(id, lambda now: now["state"] == "ongoing" and now["forecast"]["finish"]["p50"] is not None)
     assert running["forecast"]["replicas"]["reason"]
-    assert small.wait(id, within=90)["state"] == "completed"
+    assert running["forecast"]["age"] < 40
+    assert "in all" in small.cli("forecast", id).stdout
+    ended = small.wait(id, within=90)
+    assert ended["state"] == "completed"
+    assert ended["spent"] == pytest.approx(ended["replica_seconds"] / 1000.0)
+    assert ended["forecast"]["cost"]["so_far"]["money"] == ended["spent"] > 0.01
     histories = json.loads(small.cli("history", "list", "--json").stdout)
     (key,) = [key for key, told in histories.items() if told["name"] == "planned"]
     known = requests.get(f"{small.manager}/history/{key}", timeout=10).json()

@@ -115,7 +115,8 @@ def test_a_forecast_is_in_order(
 ) -> None:
     if deadline is not None:
         situation = due(situation, deadline)
-    told = forecast(situation, replicas, memory=memory, steered=steered)
+    proposal = LAW.decide(situation, SETTINGS, memory)
+    told = forecast(situation, replicas, proposal=proposal, is_steered=steered)
     quantiles = (told.p5, told.p10, told.p50, told.p90, told.p95)
     known = [each for each in quantiles if each is not None]
     assert known in ([], sorted(known))

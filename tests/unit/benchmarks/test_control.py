@@ -17,6 +17,7 @@ from benchmarks.control_parts.trials import FAMILIES, Task, Trial, attempt, task
 from simulator.scenarios.streams import Pattern
 
 BAGS = Task("bags", "deadline", "tight", "history", 0, 1)
+GUESSED = {"error at 25%": 0.03, "error at 50%": 0.03, "held at 25%": 0.9, "held at 50%": 0.9}
 GOOD = {"met": 1.0, "met (even)": 1.0, "cost": 1.0, "excess": 0.1}
 
 
@@ -51,7 +52,9 @@ def test_the_other_families_have_bars_too() -> None:
                 Line("streams", "smooth", "", "latency", 3, within),
                 Line("streams", "bursty", "", "latency", 3, within),
                 Line("streams", "extreme", "", "latency", 1, {"within": 0.91, "cost": 6.0}),
-                Line("forecast", "", "nothing", "deadline", 9, {"error at 25%": 0.2, "held at 25%": 0.95}),
+                Line("forecast", "", "nothing", "deadline", 400, {"error at 25%": 0.2, "held at 25%": 0.96}),
+                Line("forecast", "", "timeout", "deadline", 20, GUESSED | {"held at 50%": 0.8}),
+                Line("forecast", "", "all", "deadline", 20, GUESSED | {"held": 0.87}),
                 Line("shared", "", "timeout", "deadline", 9, {"met": 0.9}),
                 Line("speed", "", "", "deadline", 1, {"cpu_s": 1.5}),
             ]
@@ -63,6 +66,20 @@ def test_the_other_families_have_bars_too() -> None:
     assert sum("was not measured" in text for text in told) == 3
     assert any("shared" in text for text in told) and any("cpu_s" in text for text in told)
     assert not any("extreme" in text for text in told)
+    assert not any("forecast timeout" in text for text in told), "20 runs tell no better"
+    assert [text for text in told if "forecast all" in text] == [
+        "forecast all deadline: held is 0.870, not at least 0.88"
+    ]
+
+
+def test_all_runs_together_tell_how_often_the_interval_holds() -> None:
+    def foreseen(known: str, held: float) -> Trial:
+        task = Task("forecast", "deadline", "", known, 0, 1)
+        return Trial(task, "even", {"error at 25%": 0.1, "held at 25%": held, "held at 50%": 1.0})
+
+    lines = lines_of([foreseen("nothing", 0.0), foreseen("timeout", 1.0), foreseen("timeout", 1.0)])
+    assert [(line.known, line.trials) for line in lines] == [("nothing", 1), ("timeout", 2), ("all", 3)]
+    assert lines[-1].figures["held"] == pytest.approx(5 / 6)
 
 
 def test_every_family_has_contenders_and_only_ours_know_something() -> None:

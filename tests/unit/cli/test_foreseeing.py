@@ -62,7 +62,13 @@ def test_a_forecast_leaves_out_what_is_not_known() -> None:
                 "margin": -30.0,
                 "chance": 0.25,
                 "late_by": 30.0,
-                "cost": {"replica_seconds": 7200.0},
+                "basis": "the last decision",
+                "age": 12.0,
+                "cost": {
+                    "replica_seconds": 7200.0,
+                    "so_far": {"replica_seconds": 3600.0, "money": 0.5},
+                    "projected": {"replica_seconds": 10800.0, "money": 1234.5},
+                },
                 "replicas": {"wanted": 4, "granted": 3, "law": "deadline", "reason": "late"},
                 "endangered": ["kj-1", "kj-2"],
             }
@@ -70,7 +76,10 @@ def test_a_forecast_leaves_out_what_is_not_known() -> None:
     )
     assert told["p10 / p50 / p90"] == "50s / 1m 00s / 1m 30s"
     assert (told["margin"], told["chance"], told["late by"]) == ("30s late", "25 %", "30s")
-    assert told["cost to finish"] == "2.00 replica-hours (7200 s)"
+    assert told["basis"] == "the last decision, made 12s ago"
+    assert told["cost so far"] == "1.00 replica-hours (3600 s); money: 0.50"
+    assert told["cost to finish"] == "2.00 replica-hours (7200 s); no price is known"
+    assert told["cost in all"] == "3.00 replica-hours (10800 s); money: 1234.50"
     assert told["replicas"] == "3 granted, 4 wanted by the law deadline"
     assert (told["because"], told["endangers"]) == ("late", "kj-1, kj-2")
 

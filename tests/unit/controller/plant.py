@@ -17,6 +17,7 @@ from common.domain.submission import Control, Kind, ReplicaBounds, Target
 from common.http.contracts import ScalingRequest
 from controller.deciding import decide, is_due, is_over
 from controller.lawbook import LawBook, check_law
+from controller.laws.cost import Cost
 from controller.laws.deadline import Deadline
 from controller.laws.fixed import Nop, Scripted
 from controller.laws.latency import Latency
@@ -26,6 +27,7 @@ from controller.record import Scaling, begin
 
 BUILT_IN = LawBook(
     {
+        "cost": check_law(Cost),
         "deadline": check_law(Deadline),
         "default": check_law(Threshold),
         "latency": check_law(Latency),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.domain.history import History
 from common.domain.progress import Counts, Observation
@@ -69,7 +74,7 @@ def test_without_steering_the_replicas_stay() -> None:
     seen = observed(
         service=times([10.0] * 48), ready=100, leased=0, total=148, deadline=4000.0, observed=2, startup=1.0
     )
-    told = forecast(situation(seen), 10, steered=False)
+    told = forecast(situation(seen), 10, is_steered=False)
     assert told.p50 == pytest.approx(100.0 + 100.0, rel=0.15)
 
 
@@ -97,3 +102,57 @@ def test_the_median_is_near_the_truth_half_way() -> None:
         half = next(each for each in seen if each.counts.progress >= 0.5)
         told = forecast(situation(half, maximum=30, current=half.replicas.desired), half.replicas.desired)
         assert told.p50 == pytest.approx(run.finished, rel=0.15)
+
+
+def test_the_law_does_not_let_the_chance_go_below_what_the_most_replicas_have() -> None:
+    """Late by the course it is on, but there are replicas to spare: the law will ask for them."""
+    seen = observed(service=times([10.0] * 48), ready=200, total=250, deadline=320.0, observed=8, startup=1.0)
+    roomy = forecast(situation(seen, maximum=40), 8)
+    assert roomy.chance is not None and roomy.p90 is not None
+    assert roomy.chance >= 0.95
+    assert roomy.p90 <= 320.0
+    alone = forecast(situation(seen, maximum=8), 8)
+    assert alone.chance is not None and alone.p50 is not None
+    assert alone.chance < 0.5
+    assert alone.p50 > 320.0
+
+
+def test_what_the_law_has_said_already_is_not_asked_again() -> None:
+    told = situation(observed(service=times([10.0] * 48), deadline=400.0))
+    proposal = Deadline().decide(told, DeadlineSettings(), {})
+    assert forecast(told, 4, proposal=proposal) == forecast(told, 4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 400),
+    st.integers(0, 40),
+    st.floats(0.01, 2.5),
+    st.floats(20.0, 5000.0),
+    st.integers(1, 40),
+    st.booleans(),
+)
+def test_quantiles_rise_and_agree_with_the_chance(
+    ready: int, leased: int, variation: float, deadline: float, replicas: int, steered: bool
+) -> None:
+    seen = observed(
+        service=times(lognormal(48, 10.0, variation, seed=3)),
+        ready=ready,
+        leased=leased,
+        total=ready + leased + 48,
+        deadline=deadline,
+    )
+    told = forecast(situation(seen, maximum=40), replicas, is_steered=steered)
+    quantiles = {0.05: told.p5, 0.1: told.p10, 0.5: told.p50, 0.9: told.p90, 0.95: told.p95}
+    assert None not in quantiles.values()
+    found = [(share, seconds) for share, seconds in quantiles.items() if seconds is not None]
+    assert all(first <= second for (_, first), (_, second) in pairwise(found))
+    assert all(math.isfinite(seconds) and seconds >= 100.0 for _, seconds in found)
+    if ready + leased and told.chance is not None:
+        assert 0.0 <= told.chance <= 1.0
+        for share, seconds in found:
+            # The nearer of two neighbouring times decides, and quantiles are told to two tenths of a percent.
+            if seconds < deadline * 0.99:
+                assert told.chance >= share - 0.02
+            if seconds > deadline * 1.01:
+                assert told.chance <= share + 0.02

@@ -538,3 +538,18 @@ def test_each_decision_keeps_its_forecast(stage: Stage) -> None:
     (decision,) = stage.decisions()
     assert decision.forecast is not None and decision.forecast.p50 is not None
     assert decision.forecast.wanted == 2
+
+
+def test_decisions_share_a_forecast_while_nothing_is_new(stage: Stage) -> None:
+    stage.begin(2)
+    known = {"deadline": 3000.0, "mean": 4.0, "count": 50, "done": 50, "ready": 480, "total": 532, "leased": 2}
+    stage.observe(elapsed=100.0, **known)
+    stage.step()
+    stage.next_decision(elapsed=105.0, **known)
+    first, second = stage.decisions()
+    assert first.forecast is not None
+    assert second.forecast == first.forecast == stage.record.forecast
+    for elapsed in range(110, 140, 5):
+        stage.next_decision(elapsed=float(elapsed), **known)
+    last = stage.decisions()[-1].forecast
+    assert last is not None and last.at > first.forecast.at

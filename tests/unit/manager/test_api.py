@@ -113,11 +113,29 @@ def test_a_dry_run_tells_the_plan_and_never_runs(door: Door) -> None:
     assert plan["finish"] == {"p5": None, "p10": 50.0, "p50": 60.0, "p90": 80.0, "p95": None}
     assert plan["finish_at"]["p90"] == door.clock.now() + 80
     assert (plan["chance"], plan["margin"], plan["feasible"]) == (0.95, 540.0, True)
-    assert plan["cost"] == {"replica_seconds": 7200.0, "replica_hours": 2.0}
+    unpriced = {"replica_seconds": 7200.0, "replica_hours": 2.0, "money": None}
+    nothing = {"replica_seconds": 0.0, "replica_hours": 0.0, "money": None}
+    assert plan["cost"] == {**unpriced, "price": None, "so_far": nothing, "projected": unpriced}
+    assert (plan["made_at"], plan["age"]) == (door.clock.now(), 0.0)
     assert (plan["replicas"]["wanted"], plan["replicas"]["reason"]) == (2, "as told")
     assert door.is_untouched()
     running = door.client.get(f"/submissions/{door.submit()}").get_json()["forecast"]
     assert running.keys() <= plan.keys(), "the same as while it runs"
+
+
+@pytest.mark.parametrize(
+    ("given", "price"),
+    [
+        ({"monitoring": {"prices": {"replica": 0.12}}}, 0.12),
+        ({"monitoring": {"prices": {"cpu": 0.04, "memory": 0.01}}, "resources": {"cpu": "500m", "memory": "2G"}}, 0.04),
+        ({"control": {"law": "cost", "settings": {"budget": 2, "price": 0.5}}}, 0.5),
+        ({"monitoring": {"prices": {"url": "http://prices.example/"}}}, None),
+        ({}, None),
+    ],
+)
+def test_a_dry_run_goes_by_the_price_that_is_known(door: Door, given: dict[str, Any], price: float | None) -> None:
+    assert door.client.post("/submissions?dry_run=1", json={**NATIVE, **given}).status_code == 200
+    assert door.foreseer.asked[-1].price == (None if price is None else pytest.approx(price))
 
 
 def test_a_dry_run_names_every_fault_and_what_is_wrong_with_the_plan(door: Door) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from common.domain.forecast import Forecast
 from common.domain.progress import Counts, Decision, Observation, Replicas
 from common.domain.states import State
 from common.domain.submission import Submission, SubmissionSpec, Summary
@@ -146,6 +147,40 @@ def test_a_forecast_says_when_and_why() -> None:
     assert told["rate_per_replica"] == pytest.approx(0.1)
     assert told["basis"] == "the last decision"
     assert (told["replicas"]["wanted"], told["replicas"]["granted"], told["replicas"]["reason"]) == (4, 3, "late")
+
+
+def test_a_forecast_tells_its_age_and_what_it_costs() -> None:
+    made = Forecast(
+        at=CREATED + 10, p50=60.0, replica_seconds=1800.0, spent_seconds=600.0, price=2.0, spent=0.3, projected=1.3
+    )
+    seen = observed(replica_seconds=900.0, spent=0.5)
+    told = forecast(submission(), seen, decided(forecast=made), CREATED + 20)
+    assert (told["made_at"], told["age"]) == (CREATED + 10, 10.0)
+    assert told["cost"] == {
+        "replica_seconds": 1800.0,
+        "replica_hours": 0.5,
+        "money": pytest.approx(1.0),
+        "price": 2.0,
+        "so_far": {"replica_seconds": 900.0, "replica_hours": 0.25, "money": 0.5},
+        "projected": {"replica_seconds": 2400.0, "replica_hours": pytest.approx(2 / 3), "money": 1.3},
+    }
+    unmeasured = forecast(submission(), observed(replica_seconds=900.0), decided(forecast=made), CREATED + 20)
+    assert unmeasured["cost"]["so_far"]["money"] == pytest.approx(0.5), "by the price the law knows"
+    unknown = forecast(submission(), seen, None, CREATED + 20)
+    assert (unknown["made_at"], unknown["age"], unknown["cost"]["price"]) == (None, None, None)
+    assert (unknown["cost"]["money"], unknown["cost"]["projected"]["money"]) == (None, None)
+    assert unknown["cost"]["so_far"] == {"replica_seconds": 900.0, "replica_hours": 0.25, "money": 0.5}
+
+
+def test_what_has_ended_has_cost_what_it_cost() -> None:
+    ended = submission(
+        state=State.COMPLETED, finished_at=CREATED + 30, summary=Summary(replica_seconds=7200.0, spent=3.0)
+    )
+    cost = forecast(ended, None, None, CREATED + 99)["cost"]
+    all_of_it = {"replica_seconds": 7200.0, "replica_hours": 2.0, "money": 3.0}
+    assert cost["so_far"] == cost["projected"] == all_of_it
+    assert (cost["replica_seconds"], cost["money"]) == (0.0, 0.0)
+    assert status(ended, None, CREATED + 99)["spent"] == 3.0
 
 
 def test_a_forecast_without_facts_says_so() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.record import Tally
-from monitor.tally import counted
+from monitor.tally import counted, with_total
 from tests.unit.monitor.builders import observation
 
 
@@ -57,3 +57,16 @@ def test_extremes_are_measured_ones_and_the_final_error_is_the_last(progress: li
     assert tally.max_error in errors and tally.max_error[0] == max(error for error, _ in errors)
     assert tally.min_error in errors and tally.min_error[0] == min(error for error, _ in errors)
     assert max(tally.max_error[1], tally.min_error[1]) <= tally.final_error[1]
+
+
+def test_money_goes_by_the_price_of_its_time() -> None:
+    seen = [observation(1000.0, 2).model_copy(update={"price": price}) for price in (None, None, 3600.0, 7200.0, None)]
+    seen = [each.model_copy(update={"at": 1000.0 + number}) for number, each in enumerate(seen)]
+    tally, previous, spent = Tally(), None, []
+    for each in seen:
+        tally = counted(tally, previous, each)
+        spent.append(tally.spent)
+        previous = each
+    assert spent == [None, None, pytest.approx(2.0 + 2.0), pytest.approx(4.0 + 4.0), pytest.approx(8.0)]
+    told = with_total(seen[-1], tally)
+    assert (told.replica_seconds, told.spent) == (pytest.approx(8.0), pytest.approx(8.0))
