@@ -27,7 +27,7 @@ from common.adapters.influx_server import InfluxServer, InfluxSettings
 from common.adapters.outbox import Outbox
 from common.clock import SystemClock
 from common.domain.metrics import MEASUREMENTS, Point
-from common.domain.progress import Counts, Observation, Replicas, ServiceTimes
+from common.domain.progress import Counts, Observation, Replicas, ServiceTimes, Usage
 from monitor.points import points_of
 
 PERIOD = 2.0
@@ -50,6 +50,9 @@ class Meter:
 
     def waiting(self, lines: int) -> None:
         self.most_waiting = max(self.most_waiting, lines)
+
+    def back(self) -> None:
+        pass
 
 
 @contextmanager
@@ -110,11 +113,13 @@ def observation(number: int, at: float) -> Observation:
         counts=Counts(total=1000, ready=900 - done, leased=8, done=done),
         progress=done / 1000,
         throughput=3.3,
-        service=ServiceTimes(count=done, mean=2.4, deviation=0.3, p50=2.2, p95=3.9, longest=7.5),
+        service=ServiceTimes(count=done, mean=2.4, deviation=0.3, p50=2.2, p95=3.9, p99=5.0, longest=7.5),
         queue_wait_p50=12.5,
         queue_wait_p95=40.1,
+        queue_wait_p99=40.9,
         oldest_wait=41.0,
         replicas=Replicas(desired=8, requested=8, observed=8),
+        usage=Usage(cpu=6.5, memory=5e8, pods=8),
     )
 
 
@@ -140,7 +145,7 @@ def measure(url: str, process: int | None, submissions: int, seconds: float) -> 
     read = sum(len(store.read(f"kj-{submissions // 2:07x}", one)) for one in MEASUREMENTS)
     figures = {
         "submissions": submissions,
-        "series": submissions * len(MEASUREMENTS),
+        "series": submissions * len(points_of(observation(0, time.time()), TAGS)),
         "points per second": round(meter.sent / took),
         "requests per second": round(meter.requests / took, 2),
         "most points waiting": meter.most_waiting,

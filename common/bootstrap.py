@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,8 +22,9 @@ from common.adapters import redis_client
 from common.adapters.redis_coordination import RedisLeases, RedisWakeups
 from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.clock import SystemClock
-from common.http.app import AppSettings, Telemetry, create_app
+from common.http.app import AppSettings, create_app
 from common.http.server import ServerSettings, Service, serve
+from common.http.telemetry import Telemetry, forget_process, share_between_processes
 from common.logging import configure_logging
 from common.loop import Loop, LoopSettings, Steps
 from common.ports import Journal, MetricStore
@@ -48,10 +51,13 @@ class _TelemetryMeter:
 
     def stepped(self, seconds: float, lag: float) -> None:
         self._telemetry.ticks.labels(self._service).observe(seconds)
-        self._telemetry.lag.labels(self._service).set(max(0.0, lag))
+        self._telemetry.lag.labels(self._service).observe(max(0.0, lag))
 
     def failed(self) -> None:
         self._telemetry.failures.labels(self._service).inc()
+
+    def waiting(self, steps: int) -> None:
+        self._telemetry.backlog.labels(self._service).set(steps)
 
 
 class _PointsMeter:
@@ -59,17 +65,23 @@ class _PointsMeter:
 
     def __init__(self, service: str, telemetry: Telemetry) -> None:
         self._lines = telemetry.points
+        self._writes = telemetry.writes
         self._waiting = telemetry.points_waiting
+        self._reconnected = telemetry.reconnected("influxdb")
         self._service = service
 
     def delivered(self, lines: int) -> None:
         self._lines.labels(self._service, "delivered").inc(lines)
+        self._writes.labels(self._service).inc()
 
     def lost(self, lines: int) -> None:
         self._lines.labels(self._service, "lost").inc(lines)
 
     def waiting(self, lines: int) -> None:
         self._waiting.labels(self._service).set(lines)
+
+    def back(self) -> None:
+        self._reconnected()
 
 
 class Foundation:
@@ -79,10 +91,12 @@ class Foundation:
         self.service = service
         self.settings = settings
         self.clock = SystemClock()
-        self.redis: redis.Redis = redis_client.connect(settings.redis_url.get_secret_value(), settings.redis_timeout)
+        self.telemetry = Telemetry(service, version("asperathos"))
+        self.redis: redis.Redis = redis_client.connect(
+            settings.redis_url.get_secret_value(), settings.redis_timeout, self.telemetry.reconnected("redis")
+        )
         self.leases = RedisLeases(self.redis)
         self.wakeups = RedisWakeups(self.redis)
-        self.telemetry = Telemetry(service, version("asperathos"))
         journal = RedisJournal(self.redis)
         self.metrics: MetricStore = RedisMetrics(self.redis)
         self.journal: Journal = journal
@@ -174,6 +188,9 @@ def main(service: str, purpose: str, settings_type: type[S], port: int, build: C
             print(f"{service}: {name}: {detail['msg']}", file=sys.stderr)
         sys.exit(64)
     configure_logging(service, settings.log_level, settings.log_json)
+    numbers = tempfile.mkdtemp(prefix=f"asperathos-{service}-numbers-") if arguments.workers > 1 else ""
+    if numbers:
+        share_between_processes(numbers)
     serve(
         ServerSettings(
             name=service,
@@ -182,6 +199,8 @@ def main(service: str, purpose: str, settings_type: type[S], port: int, build: C
             threads=settings.threads,
             workers=arguments.workers,
             grace=settings.shutdown_grace,
+            worker_ended=forget_process,
+            ended=lambda: shutil.rmtree(numbers, ignore_errors=True),
         ),
         lambda: build(settings, Roles(api=not arguments.loop_only, loop=not arguments.api_only)),
     )

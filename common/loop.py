@@ -9,6 +9,7 @@ a server that keeps nudges waiting holds up the rest.
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -38,6 +39,9 @@ class LoopMeter(Protocol):
     def stepped(self, seconds: float, lag: float) -> None: ...
 
     def failed(self) -> None: ...
+
+    def waiting(self, steps: int) -> None:
+        """How many steps are due and have not begun."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,16 @@ class Loop:
         self._changed = threading.Condition()
         """Guards the schedule below; notified when something becomes due earlier, or a step ends."""
         self._due: dict[str, _Due] = {}
+        self._order: list[tuple[float, str]] = []
+        """A heap of when which record is due; an entry counts only while its record says the same."""
+        self._sleeps_until = float("-inf")
+        """Until when the schedule sleeps unless notified; in the past while it is awake."""
         self._next_scan = clock.monotonic()
         self._failed_scans = 0
         self._failed_listens = 0
         self._at_work = 0
+        self._waiting = 0
+        """Steps that were handed to the pool and have not begun."""
         self._last_tick = clock.monotonic()
         self._threads: list[threading.Thread] = []
         self._pool = executor or ThreadPoolExecutor(settings.workers, thread_name_prefix=f"{settings.service}-step")
@@ -157,9 +167,12 @@ class Loop:
             wait = self.tick()
             with self._changed:
                 # What became due since the tick must not wait for the next one.
-                wait = min(wait, self._next_due() - self._clock.monotonic())
+                now = self._clock.monotonic()
+                wait = min(wait, self._next_due() - now)
                 if wait > 0 and not self._stopping.is_set():
+                    self._sleeps_until = now + wait
                     self._changed.wait(wait)
+                    self._sleeps_until = float("-inf")
 
     def _run_listening(self) -> None:
         while not self._stopping.is_set():
@@ -167,7 +180,29 @@ class Loop:
 
     def _next_due(self) -> float:
         with self._changed:
-            return min([self._next_scan, *(due.at for due in self._due.values() if not due.running)])
+            while self._order and not self._counts(*self._order[0]):
+                heapq.heappop(self._order)
+            return min(self._next_scan, self._order[0][0]) if self._order else self._next_scan
+
+    def _counts(self, at: float, id: str) -> bool:
+        """Whether that entry of the heap is still what its record says. A running step adds its own at its end."""
+        due = self._due.get(id)
+        return due is not None and not due.running and due.at == at
+
+    def _set_due(self, id: str, due: _Due, at: float) -> None:
+        """With the lock held: the record is due then, and the schedule wakes up for it."""
+        due.at = at
+        heapq.heappush(self._order, (at, id))
+        if at < self._sleeps_until:
+            self._changed.notify_all()
+
+    def _know(self, id: str, now: float) -> _Due:
+        """With the lock held: the record's entry in the schedule; a new one is due at once."""
+        due = self._due.get(id)
+        if due is None:
+            due = self._due[id] = _Due(now)
+            self._set_due(id, due, now)
+        return due
 
     def _scan(self, now: float) -> None:
         try:
@@ -182,7 +217,7 @@ class Loop:
         self._next_scan = now + self._settings.scan
         with self._changed:
             for id in active:
-                self._due.setdefault(id, _Due(now))
+                self._know(id, now)
             for id in [id for id, due in self._due.items() if id not in active and not due.running]:
                 del self._due[id]
 
@@ -193,20 +228,26 @@ class Loop:
             return
         with self._changed:
             now = self._clock.monotonic()
-            self._due.setdefault(id, _Due(now)).at = now
-            self._changed.notify_all()
+            self._set_due(id, self._know(id, now), now)
 
     def _take_due(self, now: float) -> list[tuple[str, float]]:
         with self._changed:
-            ready = [(id, due.at) for id, due in self._due.items() if due.at <= now and not due.running]
-            for id, _ in ready:
-                self._due[id].running = True
-                self._due[id].at = float("inf")
-        return sorted(ready, key=lambda each: each[1])
+            ready = []
+            while self._order and self._order[0][0] <= now:
+                at, id = heapq.heappop(self._order)
+                if self._counts(at, id):
+                    self._due[id].running = True
+                    self._due[id].at = float("inf")
+                    ready.append((id, at))
+            self._waiting += len(ready)
+            self._meter.waiting(self._waiting)
+        return ready
 
     def _guarded_step(self, id: str, due_at: float) -> None:
         with self._changed:
             self._at_work += 1
+            self._waiting -= 1
+            self._meter.waiting(self._waiting)
             due = self._due[id]
         began = self._clock.monotonic()
         failures = conflicts = 0
@@ -229,8 +270,9 @@ class Loop:
             due.conflicts = conflicts
             # A failure waits from its end: the step may have spent longer than that on its way there.
             since = self._clock.monotonic() if failures else began
-            due.at = min(due.at, since + max(0.0, wait))
-            self._changed.notify_all()
+            self._set_due(id, due, min(due.at, since + max(0.0, wait)))
+            if self._stopping.is_set():
+                self._changed.notify_all()
 
     def _step_under_lease(self, id: str) -> float:
         name = f"{self._settings.service}:{id}"

@@ -14,6 +14,7 @@ from common.domain.capacity import Capacity
 from common.domain.cluster import ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.events import Event
 from common.domain.metrics import Measurement, Point
+from common.domain.progress import Usage
 from common.domain.queues import QueueAddress
 
 M = TypeVar("M", bound=BaseModel)
@@ -241,6 +242,10 @@ class Cluster(Protocol):
 
     def views(self, namespace: str) -> dict[str, SubmissionView]:
         """Those of all submissions of a namespace, in a number of requests that does not grow with them."""
+
+    def usage(self, namespace: str) -> Mapping[str, Usage] | None:
+        """What the running pods of submissions use, by pod, as the cluster measured it some seconds ago; None when it
+        does not measure (no metrics.k8s.io)."""
 
     def pod_log(self, namespace: str, pod: str, limit: int = 65536) -> str:
         """The last ``limit`` bytes of a pod's log, '' when it has none (any more)."""

@@ -18,6 +18,7 @@ from controller.api import register
 from controller.arbiter import Demand
 from controller.arbitration import DEMANDS, Arbitration
 from controller.capacity import OFFERS, Capacities, CapacityRules, CapacitySteps, Offer
+from controller.counting import CountedDecisions, outcome
 from controller.lawbook import LawBook, read_laws
 from controller.loop import ScalingLoop, World
 from controller.record import CAPS, RECORDS, Cap, Scaling
@@ -31,8 +32,16 @@ def build(settings: Settings, roles: Roles) -> Service:
     laws = read_laws()
     records = RedisRecords(foundation.redis, RECORDS, Scaling, active=lambda record: record.active)
     caps = RedisRecords(foundation.redis, CAPS, Cap)
-    journal = foundation.journal
-    clusters = connect_clusters(foundation.redis, settings, settings.cluster_timeout)
+    decisions = foundation.telemetry.decisions
+    journal = CountedDecisions(
+        foundation.journal, lambda decided: decisions.labels(SERVICE, decided.law, outcome(decided)).inc()
+    )
+    clusters = connect_clusters(
+        foundation.redis,
+        settings,
+        settings.cluster_timeout,
+        resumed=foundation.telemetry.reconnected("kubernetes"),
+    )
     rules = CapacityRules(settings.capacity, settings.default_cluster)
     offers = RedisRecords(foundation.redis, OFFERS, Offer)
     capacities = Capacities(rules, offers, clusters, foundation.clock)

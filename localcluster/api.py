@@ -35,10 +35,12 @@ from localcluster.patches import json_patch, merge_patch, strategic_merge_patch
 from localcluster.podlogs import LogOptions, read_log
 from localcluster.resources import (
     ACCESS_REVIEWS,
+    ALL,
     DEPLOYMENTS,
     JOBS,
     NAMESPACES,
     NODES,
+    POD_USAGE,
     PODS,
     REPLICASETS,
     SERVICES,
@@ -52,6 +54,7 @@ from localcluster.selectors import Selector, parse_selector
 from localcluster.services import ServiceNetwork
 from localcluster.store import ADDED, DELETED, MODIFIED, Change, Store
 from localcluster.tables import render_table
+from localcluster.usage import Meter, pod_usage
 from localcluster.validation import check_address, check_shape, validate_create, validate_update
 
 _PROTECTED_NAMESPACES = ("default", "kube-system")
@@ -77,7 +80,7 @@ class Target:
 class Api:
     """Answers requests; safe to call from many threads. ``logs_dir`` is where the kubelet puts container logs.
 
-    ``network`` gives Services their addresses.
+    ``network`` gives Services their addresses. With a ``meter`` it serves metrics.k8s.io.
     """
 
     def __init__(
@@ -87,7 +90,10 @@ class Api:
         logs_dir: Path,
         is_ready: Callable[[], list[tuple[str, bool]]],
         network: ServiceNetwork | None = None,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
+        self._served = tuple(kind for kind in ALL if kind is not POD_USAGE or meter is not None)
         self._store = store
         self._network = network or ServiceNetwork()
         self._clock = clock
@@ -105,6 +111,8 @@ class Api:
             raise errors.NotFound("the server could not find the requested resource")
         if target.kind is ACCESS_REVIEWS:
             return self._review_access(request)
+        if target.kind is POD_USAGE:
+            return self._usage(request, target)
         return self._resource(request, target)
 
     def health(self, path: str) -> Response | None:
@@ -129,15 +137,15 @@ class Api:
         elif path == "/api":
             found = discovery.api_versions()
         elif path == "/apis":
-            found = discovery.api_group_list()
+            found = discovery.api_group_list(self._served)
         elif path.startswith("/openapi"):
             found = openapi.document(path)
         elif len(parts) == 2 and parts[0] == "apis":
-            found = discovery.api_group(parts[1])
+            found = discovery.api_group(self._served, parts[1])
         elif len(parts) == 2:
-            found = discovery.api_resource_list("", parts[1])
+            found = discovery.api_resource_list(self._served, "", parts[1])
         elif len(parts) == 3 and parts[0] == "apis":
-            found = discovery.api_resource_list(parts[1], parts[2])
+            found = discovery.api_resource_list(self._served, parts[1], parts[2])
         else:
             return None
         if found is None:
@@ -307,6 +315,24 @@ class Api:
             return parse_time(text)
         except ValueError as error:
             raise errors.BadRequest(f"sinceTime must be an RFC 3339 time in UTC: {text!r}") from error
+
+    def _usage(self, request: Request, target: Target) -> Response:
+        if self._meter is None or target.subresource:
+            raise errors.NotFound("the server could not find the requested resource")
+        if request.method not in ("GET", "HEAD"):
+            raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+        if target.name:
+            pods = [self._store.get(PODS, target.namespace or "", target.name)]
+        else:
+            selector = _selector(request, target)
+            pods = [pod for pod in self._store.list(PODS, target.namespace)[0] if selector.matches(pod)]
+        measured = pod_usage(pods, self._meter.rates(), self._clock.now())
+        if not target.name:
+            items = {"kind": f"{POD_USAGE.kind}List", "apiVersion": POD_USAGE.api_version, "metadata": {}}
+            return json_response({**items, "items": [_without_type(one) for one in measured]})
+        if not measured:
+            raise errors.NotFound(f'podmetrics.metrics.k8s.io "{target.name}" not found')
+        return json_response(measured[0])
 
     # Writing
 

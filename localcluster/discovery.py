@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from localcluster.objects import Obj
-from localcluster.resources import ALL, ResourceType
+from localcluster.resources import ResourceType
 
 # Subresources whose bodies are of another type: kind, group and version.
 _FOREIGN = {"eviction": ("Eviction", "policy", "v1"), "scale": ("Scale", "autoscaling", "v1")}
@@ -18,26 +20,22 @@ def api_versions() -> Obj:
     }
 
 
-def groups() -> list[str]:
-    """The named groups."""
-    return sorted({kind.group for kind in ALL if kind.group})
-
-
-def api_group_list() -> Obj:
+def api_group_list(served: Sequence[ResourceType]) -> Obj:
     """GET /apis."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups()]}
+    names = _groups(served)
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(served, name) for name in names]}
 
 
-def api_group(name: str) -> Obj | None:
+def api_group(served: Sequence[ResourceType], name: str) -> Obj | None:
     """GET /apis/<group>."""
-    if name not in groups():
+    if name not in _groups(served):
         return None
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(served, name)}
 
 
-def api_resource_list(group: str, version: str) -> Obj | None:
+def api_resource_list(served: Sequence[ResourceType], group: str, version: str) -> Obj | None:
     """GET /api/v1 or /apis/<group>/<version>."""
-    kinds = [kind for kind in ALL if kind.group == group and kind.version == version]
+    kinds = [kind for kind in served if kind.group == group and kind.version == version]
     if not kinds:
         return None
     resources: list[Obj] = []
@@ -52,8 +50,12 @@ def api_resource_list(group: str, version: str) -> Obj | None:
     }
 
 
-def _group(name: str) -> Obj:
-    versions = sorted({kind.version for kind in ALL if kind.group == name})
+def _groups(served: Sequence[ResourceType]) -> list[str]:
+    return sorted({kind.group for kind in served if kind.group})
+
+
+def _group(served: Sequence[ResourceType], name: str) -> Obj:
+    versions = sorted({kind.version for kind in served if kind.group == name})
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 

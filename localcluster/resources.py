@@ -129,6 +129,9 @@ ACCESS_REVIEWS = ResourceType(
     verbs=("create",),
 )
 
+POD_USAGE = ResourceType("metrics.k8s.io", "v1beta1", "pods", "", "PodMetrics", True, verbs=("get", "list"))
+"""Not stored but measured; only where the runtime can."""
+
 STORED: tuple[ResourceType, ...] = (
     NAMESPACES,
     NODES,
@@ -145,7 +148,7 @@ STORED: tuple[ResourceType, ...] = (
 )
 WORKLOADS = (PODS, REPLICASETS, DEPLOYMENTS, JOBS)
 """What has a pod's spec or template: its status is the controllers' matter, and its spec has generations."""
-ALL: tuple[ResourceType, ...] = (*STORED, ACCESS_REVIEWS)
+ALL: tuple[ResourceType, ...] = (*STORED, ACCESS_REVIEWS, POD_USAGE)
 
 
 def find(group: str, version: str, plural: str) -> ResourceType | None:

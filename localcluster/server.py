@@ -40,6 +40,7 @@ from localcluster.services import ServiceNetwork
 from localcluster.settings import Settings, parse_settings, pod_environment
 from localcluster.store import Change, Store
 from localcluster.tls import ensure_identity
+from localcluster.usage import Meter
 
 _NAMESPACES = ("default", "kube-system")
 _RESTARTED = ("NodeLost", "localcluster restarted")
@@ -96,7 +97,8 @@ class LocalCluster:
         self._plane = ControlPlane(self._store, kubelet, controllers, self._proxy, recorder, clock, log)
         self._plane.start()
         network = ServiceNetwork(zlib.crc32(state_id.encode()) if settings.pods_on_loopback else None)
-        api = Api(self._store, clock, settings.state_dir / "logs", self._checks, network)
+        meter = Meter(self._runtime.usage, clock) if self._runtime.measures else None
+        api = Api(self._store, clock, settings.state_dir / "logs", self._checks, network, meter)
         listener = _listen(settings, int(self._store.fact("port", "0")))
         self.port = int(listener.getsockname()[1])
         self._store.set_fact("port", str(self.port))

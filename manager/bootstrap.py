@@ -24,6 +24,7 @@ from common.domain.submission import Submission
 from common.http.client import ServiceClient
 from common.http.cluster_route import CLUSTER_CHECK, register_cluster_check
 from common.http.server import Service
+from common.http.telemetry import SUBMISSIONS
 from common.logging import get_logger
 from common.loop import Loop
 from common.ports import Clock, Cluster
@@ -31,6 +32,7 @@ from manager.admission import Admission, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
+from manager.census import Census
 from manager.clustercheck import ClusterCheck
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.following import FollowRules
@@ -93,7 +95,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         journal=foundation.journal,
         texts=RedisTexts(foundation.redis),
         queues=RedisQueues(foundation.redis, settings.redis_timeout),
-        clusters=connect_clusters(foundation.redis, settings),
+        clusters=connect_clusters(foundation.redis, settings, resumed=foundation.telemetry.reconnected("kubernetes")),
         wakeups=foundation.wakeups,
         claims=RedisClaims(foundation.redis),
         clock=foundation.clock,
@@ -105,6 +107,7 @@ def build(settings: Settings, roles: Roles) -> Service:
         settings.history_keep,
         settings.history_most,
     )
+    foundation.telemetry.tell(SUBMISSIONS, Census(stores.records).by_state, foundation.clock)
     loop = _loop(foundation, settings, stores, histories) if roles.loop else None
     app = foundation.app({"loop": loop.check} if loop is not None else None)
     if roles.api:

@@ -12,7 +12,9 @@ from common.domain.events import OBSERVATION_RECORDS
 from common.domain.progress import Observation
 from common.http.cluster_route import register_cluster_check
 from common.http.server import Service
+from common.http.telemetry import PROSPECTS, QUEUE_ITEMS
 from monitor.api import register
+from monitor.census import Census
 from monitor.loop import MonitorLoop, World
 from monitor.plugins import installed
 from monitor.record import MONITORING_RECORDS, Monitoring
@@ -27,7 +29,10 @@ def build(settings: Settings, roles: Roles) -> Service:
     records = RedisRecords(foundation.redis, MONITORING_RECORDS, Monitoring, active=lambda kept: kept.active)
     metrics = foundation.metrics
     observations = RedisRecords(foundation.redis, OBSERVATION_RECORDS, Observation)
-    clusters = connect_clusters(foundation.redis, settings)
+    clusters = connect_clusters(foundation.redis, settings, resumed=foundation.telemetry.reconnected("kubernetes"))
+    census = Census(records, observations)
+    foundation.telemetry.tell(QUEUE_ITEMS, census.items_by_place, foundation.clock)
+    foundation.telemetry.tell(PROSPECTS, census.by_prospect, foundation.clock)
     loop = None
     if roles.loop:
         world = World(

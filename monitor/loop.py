@@ -15,7 +15,7 @@ from common.ports import Clock, Clusters, Journal, MetricStore, Queues, Readings
 from monitor.measure import Reading, measure, moved_window
 from monitor.monitors import Monitor, ProgressReading, progress_of
 from monitor.outside import Outside, with_told
-from monitor.points import points_of, tags_of
+from monitor.points import forecast_points, points_of, tags_of
 from monitor.record import Monitoring
 from monitor.tally import counted, with_total
 from monitor.views import Views
@@ -90,11 +90,16 @@ class MonitorLoop:
     def _read(self, id: str, monitoring: Monitoring, queue: ServiceQueue) -> Reading:
         decided = self._world.decisions.read(DECISIONS, id, Decision, count=1)
         info = monitoring.request.plugin_info
+        view = self._views.get(info.namespace, id, info.cluster)
+        usage, usage_problem = self._views.usage(info.namespace, view, info.cluster)
         return Reading(
             stats=queue.stats(),
             reported=queue.reported(),
-            view=self._views.get(info.namespace, id, info.cluster),
+            view=view,
             desired=decided[-1].granted if decided else None,
+            forecast=decided[-1].forecast if decided else None,
+            usage=usage,
+            usage_problem=usage_problem,
         )
 
     def _record(self, id: str, kept: Versioned[Monitoring], reading: Reading) -> None:
@@ -123,7 +128,12 @@ class MonitorLoop:
             log.warning("measured_with_trouble", id=id, reason=reason)
         tally = counted(monitoring.tally, last, observation)
         observation = with_total(observation.model_copy(update={"progress": progress}), tally)
-        self._world.metrics.write(points_of(observation, tags_of(info), info.budget))
+        points = points_of(observation, tags_of(info), info.budget)
+        forecast, foreseen = reading.forecast, monitoring.foreseen
+        if forecast is not None and foreseen != (forecast.at, forecast.p50):
+            points += forecast_points(forecast, info.created_at, id, tags_of(info))
+            foreseen = forecast.at, forecast.p50
+        self._world.metrics.write(points)
         self._world.observations.put(id, observation)
         learned = {
             "observation": observation,
@@ -131,6 +141,7 @@ class MonitorLoop:
             "window": moved_window(monitoring.window, reading.stats, observation.at),
             "missing_since": None,
             "reason": reason,
+            "foreseen": foreseen,
         }
         if monitoring.stop_at is not None:
             self._end(id, kept.version, monitoring.model_copy(update=learned), reason)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from asperathos_worker.queue.records import Histogram, QueueStats
 
 from common.domain.cluster import SubmissionView
-from common.domain.progress import Counts, Observation, Replicas, ServiceTimes
+from common.domain.forecast import Forecast
+from common.domain.progress import Counts, Observation, Replicas, ServiceTimes, Usage
 from common.http.contracts import MonitoringInfo
 from monitor.quantiles import deviation, mean, quantile, since
 from monitor.record import Sample
@@ -26,14 +27,18 @@ _MOST_STARTS = 50
 class Reading:
     """What one pass over the world brought.
 
-    ``view`` is None when the cluster does not answer, ``desired`` when nothing has been decided yet. ``reported`` is
-    what workers told: metric -> worker -> last value.
+    ``view`` is None when the cluster does not answer, ``desired`` when nothing has been decided yet, ``forecast`` when
+    the last decision brought none. ``reported`` is what workers told: metric -> worker -> last value. ``usage_problem``
+    is why there is no ``usage``.
     """
 
     stats: QueueStats
     reported: Mapping[str, Mapping[str, float]]
     view: SubmissionView | None
     desired: int | None
+    forecast: Forecast | None = None
+    usage: Usage | None = None
+    usage_problem: str = ""
 
 
 def measure(
@@ -69,13 +74,18 @@ def measure(
         service=_service_times(stats, replicas.observed),
         queue_wait_p50=quantile(recent_wait, 0.5) if recent_wait.buckets else None,
         queue_wait_p95=quantile(recent_wait, 0.95) if recent_wait.buckets else None,
+        queue_wait_p99=quantile(recent_wait, 0.99) if recent_wait.buckets else None,
         oldest_wait=stats.oldest_ready_wait,
         waits=dict(stats.wait.buckets),
         failures=stats.failed + stats.expired,
         attempts=stats.taken,
+        expired=stats.expired,
+        released=stats.released,
         replicas=replicas,
         startup=_startup(reading.view, previous),
         metrics=_mean_metrics(reading.reported),
+        usage=reading.usage,
+        usage_problem=reading.usage_problem,
         cluster_available=reading.view is not None,
     )
 
@@ -125,6 +135,7 @@ def _service_times(stats: QueueStats, replicas: int) -> ServiceTimes:
         deviation=deviation(times),
         p50=quantile(times, 0.5),
         p95=quantile(times, 0.95),
+        p99=quantile(times, 0.99),
         longest=times.longest,
         running=tuple(round(age, 3) for age in in_work(stats.running, stats.leased, replicas, mean(times))),
         buckets=dict(times.buckets),
@@ -144,6 +155,16 @@ def _replicas(reading: Reading, previous: Observation | None) -> Replicas:
         observed=sum(pod.running for pod in workers),
         pending=sum(pod.pending for pod in workers),
         leaving=sum(pod.leaving for pod in workers),
+    )
+
+
+def usage_of(view: SubmissionView, by_pod: Mapping[str, Usage]) -> Usage | None:
+    """What the submission's running workers use together, as far as they are measured; None when none is."""
+    told = [by_pod[pod.name] for pod in view.workers() if pod.running and pod.name in by_pod]
+    if not told:
+        return None
+    return Usage(
+        cpu=sum(one.cpu for one in told), memory=sum(one.memory for one in told), pods=sum(one.pods for one in told)
     )
 
 

@@ -58,6 +58,9 @@ class Monitoring(BaseModel):
     window: tuple[Sample, ...] = ()
     tally: Tally = Tally()
     observation: Observation | None = None
+    foreseen: tuple[float, float | None] | None = None
+    """The last forecast that became points: when it was made, and its median. A second one of the same observation, by
+    other replicas, has another."""
 
     @property
     def active(self) -> bool:

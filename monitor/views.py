@@ -6,8 +6,10 @@ import threading
 
 from common.domain.cluster import SubmissionView
 from common.domain.errors import ClusterError, Unavailable
+from common.domain.progress import Usage
 from common.logging import get_logger
 from common.ports import Clock, Clusters
+from monitor.measure import usage_of
 
 log = get_logger(__name__)
 _LEAST_PAUSE = 1.0
@@ -47,3 +49,18 @@ class Views:
         if was_paused:
             log.info("cluster_back", cluster=cluster, namespace=namespace)
         return view
+
+    def usage(self, namespace: str, view: SubmissionView | None, cluster: str = "") -> tuple[Usage | None, str]:
+        """What the submission's running workers use, or None and why that is not known ('' when none runs)."""
+        if view is None:
+            return None, "the cluster does not answer"
+        if not any(pod.running for pod in view.workers()):
+            return None, ""
+        try:
+            by_pod = self._clusters.at(cluster).usage(namespace)
+        except (Unavailable, ClusterError) as error:
+            return None, error.message
+        if by_pod is None:
+            return None, "the cluster does not serve metrics.k8s.io"
+        used = usage_of(view, by_pod)
+        return used, "" if used is not None else "the cluster has not measured these pods yet"

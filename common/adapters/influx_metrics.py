@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from influxdb_client import Point as LineBuilder
 from influxdb_client import WritePrecision
@@ -15,6 +16,9 @@ from common.domain.events import Event
 from common.domain.metrics import Measurement, Point
 
 _BILLION = 10**9
+_MOST_SERIES = 32_768
+"""Series whose lines' beginnings are remembered: a few thousand submissions."""
+Tags = tuple[tuple[str, str], ...]
 
 
 class InfluxMetrics:
@@ -28,9 +32,10 @@ class InfluxMetrics:
         self._server = server
         self._outbox = outbox
         self._bound = bound
+        self._begin = lru_cache(_MOST_SERIES)(beginning)
 
     def write(self, points: Sequence[Point]) -> None:
-        self._outbox.put([line for line in map(line_of, points) if line])
+        self._outbox.put([line for point in points if (line := line_of(point, self._begin))])
 
     def annotate(self, submission: str, event: Event) -> None:
         self._outbox.put([event_line(submission, event)])
@@ -68,18 +73,33 @@ class InfluxMetrics:
         self._server.close()
 
 
-def line_of(point: Point) -> str:
-    """The point in line protocol, '' when no field has a finite value. All values are floats: a field's type is one."""
-    fields = {name: float(value) for name, value in point.fields.items() if math.isfinite(value)}
+def beginning(measurement: str, submission: str, tags: Tags) -> str:
+    """What the lines of one series begin with, the space before the fields included."""
+    return str(_builder(measurement, submission, tags).field("x", 0).to_line_protocol()).removesuffix("x=0i")
+
+
+def line_of(point: Point, begin: Callable[[str, str, Tags], str] = beginning) -> str:
+    """The point in line protocol, '' when no field has a finite value. All values are floats: a field's type is one.
+
+    Nearly all of a line stays the same from one moment to the next: ``begin`` may remember it. Names of fields are ours
+    and need no escaping.
+    """
+    fields = [
+        f"{name}={float(value)!r}".removesuffix(".0")
+        for name, value in sorted(point.fields.items())
+        if math.isfinite(value)
+    ]
     if not fields:
         return ""
-    return _line(point.measurement, point.submission, point.tags, point.at, fields)
+    series = begin(point.measurement, point.submission, tuple(sorted(point.tags.items())))
+    return f"{series}{','.join(fields)} {nanoseconds(point.at)}"
 
 
 def event_line(submission: str, event: Event) -> str:
     """The event in line protocol; its text on one line."""
-    kind = {metrics.EVENT_KIND: "warning" if event.warning else event.kind}
-    return _line(metrics.EVENT, submission, kind, event.at, {metrics.EVENT_TEXT: " ".join(event.message.split())})
+    tags = ((metrics.EVENT_KIND, "warning" if event.warning else event.kind),)
+    line = _builder(metrics.EVENT, submission, tags).field(metrics.EVENT_TEXT, " ".join(event.message.split()))
+    return str(line.time(nanoseconds(event.at), WritePrecision.NS).to_line_protocol())
 
 
 def nanoseconds(at: float) -> int:
@@ -88,12 +108,8 @@ def nanoseconds(at: float) -> int:
     return (numerator * _BILLION + denominator // 2) // denominator
 
 
-def _line(
-    measurement: str, submission: str, tags: Mapping[str, str], at: float, fields: Mapping[str, float | str]
-) -> str:
+def _builder(measurement: str, submission: str, tags: Tags) -> LineBuilder:
     line = LineBuilder(measurement).tag("submission", submission).tag("job", submission)
-    for name, value in tags.items():
+    for name, value in tags:
         line.tag(name, value)
-    for name, field in fields.items():
-        line.field(name, field)
-    return str(line.time(nanoseconds(at), WritePrecision.NS).to_line_protocol())
+    return line

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from common.adapters.kubernetes_api import ApiSettings, KubernetesApi
 from common.adapters.kubernetes_logs import log_lines, rfc3339
+from common.adapters.kubernetes_usage import FRESH, UsageReader
 from common.adapters.kubernetes_views import (
     event_view,
     is_ending,
@@ -30,6 +31,7 @@ from common.domain.access import Access
 from common.domain.capacity import Capacity, Requests
 from common.domain.cluster import SUBMISSION_LABEL, ClusterEvent, JobView, LogLine, NodeView, SubmissionView
 from common.domain.errors import AsperathosError, ClusterError, Unavailable
+from common.domain.progress import Usage
 from common.ports import Clock
 
 T = TypeVar("T")
@@ -52,17 +54,20 @@ _PAGE = 500
 class _Namespace:
     """The mirrors of one namespace."""
 
-    def __init__(self, api: KubernetesApi, namespace: str, clock: Clock, settings: WatchSettings) -> None:
-        self.jobs = Follower(api, _jobs(namespace), job_view, clock, settings)
-        self.pods = Follower(api, _pods(namespace), pod_view, clock, settings)
+    def __init__(
+        self, api: KubernetesApi, namespace: str, clock: Clock, settings: WatchSettings, resumed: Callable[[], None]
+    ) -> None:
+        self.jobs = Follower(api, _jobs(namespace), job_view, clock, settings, resumed)
+        self.pods = Follower(api, _pods(namespace), pod_view, clock, settings, resumed)
 
 
 class KubernetesCluster:
     """Implements ports.Cluster. Threads may share it; it connects at its first call.
 
     ``kubeconfig``: a path; empty means in-cluster, then the default file. ``timeout`` bounds the server's silence in
-    one request, ``events_age`` is how old events may be; both in seconds.
-    ``document``: a kubeconfig without references to files, instead of one at a path.
+    one request, ``events_age`` and ``usage_age`` are how old these may be; all in seconds.
+    ``document``: a kubeconfig without references to files, instead of one at a path. ``resumed`` is told of each watch
+    that is open again after one that broke.
     """
 
     def __init__(
@@ -72,15 +77,19 @@ class KubernetesCluster:
         *,
         watching: WatchSettings | None = None,
         events_age: float = 2.0,
+        usage_age: float = FRESH,
         clock: Clock | None = None,
         document: Mapping[str, Any] | None = None,
+        resumed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._resumed = resumed
         self._clock = clock or SystemClock()
         self._api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, read=timeout, document=document), self._clock)
         self._watching = watching or WatchSettings()
         self._lock = threading.Lock()
         self._namespaces: dict[str, _Namespace] = {}
         self._events = _Cache(self._list_events, self._clock, events_age)
+        self._usage = UsageReader(self._api, self._clock, usage_age)
 
     def close(self) -> None:
         """End the watches and let go of idle connections; calls under way end by themselves."""
@@ -202,6 +211,9 @@ class KubernetesCluster:
         found = {*jobs.submissions(), *pods.submissions()}
         return {id: submission_view(jobs.of(id), pods.of(id)) for id in found if id}
 
+    def usage(self, namespace: str) -> Mapping[str, Usage] | None:
+        return self._usage.of(namespace)
+
     def pod_log(self, namespace: str, pod: str, limit: int = 65536) -> str:
         lines = max(10, limit // 32)
         try:
@@ -275,7 +287,9 @@ class KubernetesCluster:
     def _mirrors(self, namespace: str) -> _Namespace:
         with self._lock:
             if namespace not in self._namespaces:
-                self._namespaces[namespace] = _Namespace(self._api, namespace, self._clock, self._watching)
+                self._namespaces[namespace] = _Namespace(
+                    self._api, namespace, self._clock, self._watching, self._resumed
+                )
             return self._namespaces[namespace]
 
     def _deleted(self, namespace: str) -> None:

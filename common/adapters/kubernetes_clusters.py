@@ -111,15 +111,20 @@ class KubernetesClusters:
 
 
 def connect_clusters(
-    client: redis.Redis, settings: CommonSettings, timeout: float = 5.0, clock: Clock | None = None
+    client: redis.Redis,
+    settings: CommonSettings,
+    timeout: float = 5.0,
+    clock: Clock | None = None,
+    resumed: Callable[[], None] = lambda: None,
 ) -> KubernetesClusters:
-    """The clusters a service works with. ``timeout`` bounds a server's silence in one request, in seconds."""
+    """The clusters a service works with. ``timeout`` bounds a server's silence in one request, in seconds; ``resumed``
+    is told of each watch that is open again after one that broke."""
     return KubernetesClusters(
-        KubernetesCluster(settings.kubeconfig, timeout, clock=clock),
+        KubernetesCluster(settings.kubeconfig, timeout, clock=clock, resumed=resumed),
         settings.default_cluster,
         RedisRecords(client, CLUSTER_RECORDS, ClusterRecord),
         seals(settings),
-        lambda config: KubernetesCluster(timeout=timeout, clock=clock, document=config),
+        lambda config: KubernetesCluster(timeout=timeout, clock=clock, document=config, resumed=resumed),
         programs=settings.kubeconfig_programs,
         clock=clock,
     )

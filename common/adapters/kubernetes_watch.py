@@ -59,7 +59,10 @@ class Follower:
         view: Callable[[Mapping[str, Any]], V],
         clock: Clock,
         settings: WatchSettings,
+        resumed: Callable[[], None] = lambda: None,
     ) -> None:
+        """``resumed`` is told of each watch that is open again after one that broke."""
+        self._resumed = resumed
         self._api = api
         self._path = path
         self._clock = clock
@@ -243,6 +246,7 @@ class Follower:
             was_broken, self._broken_since = self._broken_since is not None, None
             self._problem = None
         if was_broken:
+            self._resumed()
             log.info("watch_resumed", path=self._path)
         if stop.is_set():
             watch.close()

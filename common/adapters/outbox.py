@@ -25,6 +25,9 @@ class OutboxMeter(Protocol):
 
     def waiting(self, lines: int) -> None: ...
 
+    def back(self) -> None:
+        """The store took a request again after one that failed."""
+
 
 @dataclass(frozen=True)
 class OutboxLimits:
@@ -134,6 +137,7 @@ class Outbox:
     def _done(self, lines: int) -> None:
         with self._changed:
             if self._failures:
+                self._meter.back()
                 log.info("metrics_store_back", lines=lines, waiting=len(self._waiting), lost=self._lost)
             elif self._lost:
                 log.warning("metrics_too_many", waiting=len(self._waiting), lost=self._lost)

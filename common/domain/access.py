@@ -53,7 +53,10 @@ NEEDS: Mapping[str, frozenset[Access]] = {
     | _all("get", "pods", subresource="log")
     | _NAMESPACE
     | {Access("list", "nodes", namespaced=False), Access("list", "pods", namespaced=False)},
-    "monitor": _all("get list watch", "jobs", "batch") | _all("get list watch", "pods") | _NAMESPACE,
+    "monitor": _all("get list watch", "jobs", "batch")
+    | _all("get list watch", "pods")
+    | _all("list", "pods", "metrics.k8s.io")
+    | _NAMESPACE,
 }
 """By service; the visualizer never speaks to a cluster."""
 

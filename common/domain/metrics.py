@@ -47,16 +47,48 @@ REPLICAS = Measurement(
 )
 FLOW = Measurement(
     "flow",
-    {"throughput": "items/s", "arrival_rate": "items/s", "failures": "attempts"},
-    "Items settled and put per second; failed attempts so far.",
+    {"throughput": "items/s", "arrival_rate": "items/s"},
+    "Items settled and put per second, over the last 30 s.",
+)
+ATTEMPTS = Measurement(
+    "attempts",
+    {"taken": "attempts", "failed": "attempts", "expired": "attempts", "released": "attempts", "retried": "attempts"},
+    "So far: handed out; failed by word of their worker; ended by a lease that ran out; handed back unharmed; failures "
+    "after which the item got another chance (after the others it is dead).",
 )
 SERVICE = Measurement(
-    "service_time", {"mean": "s", "p50": "s", "p95": "s", "longest": "s"}, "How long items take, from lease to result."
+    "service_time",
+    {"mean": "s", "p50": "s", "p95": "s", "p99": "s", "longest": "s"},
+    "How long items take, from lease to result: all so far.",
 )
 QUEUE_WAIT = Measurement(
     "queue_wait",
-    {"p50": "s", "p95": "s", "oldest": "s"},
-    "How long items waited before they were taken, lately; the age of the oldest that still waits.",
+    {"p50": "s", "p95": "s", "p99": "s", "oldest": "s"},
+    "How long a stream's items waited before they were taken, over the last 30 s; the age of the oldest that waits.",
+)
+FORECAST = Measurement(
+    "forecast",
+    {
+        "eta_p50": "s",
+        "eta_p90": "s",
+        "end_p50": "s",
+        "end_p90": "s",
+        "deadline": "s",
+        "chance": "share",
+        "late_by": "s",
+    },
+    "Time left until the end, and the end and the deadline in seconds since acceptance; the probability of meeting the "
+    "deadline; by how much it is missed even at the most replicas. At the moment of each new forecast.",
+)
+COST = Measurement(
+    "cost",
+    {"so_far": "money", "projected": "money"},
+    "Spent so far, and expected in all by the time it ends (at the moment of each new forecast).",
+)
+USAGE = Measurement(
+    "usage",
+    {"cpu": "cores", "memory": "bytes", "pods": "pods"},
+    "What the running pods use together, and how many tell; only where metrics.k8s.io answers.",
 )
 COST_ERROR = Measurement(
     "application_cost_error", {"value": "money/h"}, "Current minus desired cost: above 0 too dear."
@@ -64,10 +96,23 @@ COST_ERROR = Measurement(
 DESIRED_COST = Measurement("desired_cost", {"value": "money/h"}, "What the submission may cost.")
 CURRENT_SPENT = Measurement("current_spent", {"value": "money/h"}, "What it costs now.")
 
-MEASUREMENTS = (PROGRESS_ERROR, JOB_PROGRESS, TIME_PROGRESS, PARALLELISM, QUEUE, REPLICAS, FLOW, SERVICE, QUEUE_WAIT)
+MEASUREMENTS = (
+    PROGRESS_ERROR,
+    JOB_PROGRESS,
+    TIME_PROGRESS,
+    PARALLELISM,
+    QUEUE,
+    REPLICAS,
+    FLOW,
+    ATTEMPTS,
+    SERVICE,
+    QUEUE_WAIT,
+    FORECAST,
+    USAGE,
+)
 """Those of every submission, the original's four first."""
-COSTS = (COST_ERROR, DESIRED_COST, CURRENT_SPENT)
-"""Those of submissions with a price, with the original's names."""
+COSTS = (COST_ERROR, DESIRED_COST, CURRENT_SPENT, COST)
+"""Those of submissions with a price; three have the original's names."""
 
 EVENT = "event"
 """Measurement of what happened, as text: for the annotations of dashboards, where the store keeps texts."""

@@ -60,9 +60,20 @@ class ServiceTimes(BaseModel):
     deviation: float = 0.0
     p50: float = 0.0
     p95: float = 0.0
+    p99: float = 0.0
     longest: float = 0.0
     running: tuple[float, ...] = ()
     buckets: dict[int, int] = Field(default_factory=dict)
+
+
+class Usage(BaseModel):
+    """What a submission's running pods use together, as their cluster measures it: cores and bytes of ``pods`` pods."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    pods: int = 0
 
 
 class Observation(BaseModel):
@@ -88,6 +99,7 @@ class Observation(BaseModel):
     service: ServiceTimes = Field(default_factory=ServiceTimes)
     queue_wait_p50: float | None = None
     queue_wait_p95: float | None = None
+    queue_wait_p99: float | None = None
     oldest_wait: float | None = None
     waits: dict[int, int] = Field(default_factory=dict)
     """How long items waited for a worker so far: a histogram as that of the service times."""
@@ -95,6 +107,10 @@ class Observation(BaseModel):
     """Attempts that failed or whose lease expired, so far."""
     attempts: int = 0
     """Attempts handed out, so far."""
+    expired: int = 0
+    """Leases that ran out so far; they are among the failures."""
+    released: int = 0
+    """Attempts handed back unharmed, so far."""
     replicas: Replicas = Field(default_factory=Replicas)
     startup: float | None = None
     """Median seconds from a pod's creation to its running, None while unknown."""
@@ -106,8 +122,16 @@ class Observation(BaseModel):
     """Observed replicas integrated over time, so far."""
     spent: float | None = None
     """Money for these, None while no price is known."""
+    usage: Usage | None = None
+    """None when the cluster does not measure it, or not yet; ``usage_problem`` says why."""
+    usage_problem: str = ""
     cluster_available: bool = True
     """False when the replica counts are the last known ones because the cluster does not answer."""
+
+    @property
+    def retried(self) -> int:
+        """Failed attempts whose items were given another chance, so far."""
+        return max(0, self.failures - self.counts.dead)
 
     @property
     def time_progress(self) -> float:

@@ -13,11 +13,12 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import structlog
 from flask import Flask, Response, g, jsonify, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import HTTPException
 
 from common.clock import SystemClock
 from common.domain.errors import AsperathosError, TooLarge, Unauthorized
+from common.http.telemetry import Telemetry
 from common.logging import get_logger
 from common.ports import Clock
 
@@ -39,42 +40,6 @@ class AppSettings:
     version: str
     service_token: str = ""
     checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
-
-
-class Telemetry:
-    """A service's Prometheus registry and the series every service has."""
-
-    def __init__(self, service: str, version: str) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Histogram(
-            "asperathos_request_seconds",
-            "Time to answer a request.",
-            ["service", "method", "route", "code"],
-            registry=self.registry,
-        )
-        self.ticks = Histogram(
-            "asperathos_loop_step_seconds", "Time of one loop step.", ["service"], registry=self.registry
-        )
-        self.failures = Counter(
-            "asperathos_loop_failures", "Loop steps that failed.", ["service"], registry=self.registry
-        )
-        self.lag = Gauge(
-            "asperathos_loop_lag_seconds", "How late the last due step began.", ["service"], registry=self.registry
-        )
-        self.points = Counter(
-            "asperathos_metric_points",
-            "Points written to InfluxDB, and points lost: dropped in an outage, or refused.",
-            ["service", "outcome"],
-            registry=self.registry,
-        )
-        self.points_waiting = Gauge(
-            "asperathos_metric_points_waiting",
-            "Points not written to InfluxDB yet.",
-            ["service"],
-            registry=self.registry,
-        )
-        build = Gauge("asperathos_build_info", "Version.", ["service", "version"], registry=self.registry)
-        build.labels(service, version).set(1)
 
 
 class _StripJsonSuffix:
@@ -202,4 +167,4 @@ def _register_health(app: Flask, settings: AppSettings, telemetry: Telemetry) ->
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(telemetry.registry), content_type=CONTENT_TYPE_LATEST)
+        return Response(telemetry.exposition(), content_type=CONTENT_TYPE_LATEST)

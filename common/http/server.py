@@ -41,6 +41,10 @@ class ServerSettings:
     threads: int
     workers: int
     grace: float
+    worker_ended: Callable[[int], None] = lambda _: None
+    """Told the process id of each worker that has ended."""
+    ended: Callable[[], None] = lambda: None
+    """Called at the end, once all workers have ended."""
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]
@@ -89,6 +93,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "pre_fork": _share_memory,
             "worker_exit": self._stop_loop,
+            "child_exit": lambda _, worker: settings.worker_ended(worker.pid),
+            "on_exit": lambda _: settings.ended(),
         }.items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)

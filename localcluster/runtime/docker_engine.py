@@ -115,6 +115,10 @@ class Engine(Protocol):
         """How a container is; None when there is none."""
         ...
 
+    def usage(self, container: str) -> tuple[float, int] | None:
+        """Seconds of CPU so far and bytes now of a running container; None when it does not run."""
+        ...
+
     def wait(self, container: str, seconds: float) -> bool:
         """Wait until a container does not run; whether it came to that in time."""
         ...
@@ -257,6 +261,14 @@ class DockerEngine:
             return None
         return ContainerState(bool(state["Running"]), int(state["ExitCode"]), bool(state.get("OOMKilled")))
 
+    def usage(self, container: str) -> tuple[float, int] | None:
+        """Seconds of CPU so far and bytes now of a running container; None when it does not run."""
+        try:
+            with _errors():
+                return usage_in(self._client.stats(container, stream=False, one_shot=True))
+        except Refused:
+            return None
+
     def wait(self, container: str, seconds: float) -> bool:
         """Wait until a container does not run; whether it came to that in time."""
         try:
@@ -291,6 +303,18 @@ class DockerEngine:
             containers = self._client.containers(all=True, filters=wanted)
             volumes = self._client.volumes(filters=wanted).get("Volumes") or []
         return [str(item["Id"]) for item in containers], [str(item["Name"]) for item in volumes]
+
+
+def usage_in(stats: Mapping[str, Any]) -> tuple[float, int] | None:
+    """What an engine's statistics of a container say; memory as kubelets tell it, without files that may be dropped."""
+    used = (stats.get("memory_stats") or {}).get("usage")
+    cpu = ((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
+    if used is None or cpu is None:
+        return None
+    details = stats["memory_stats"].get("stats") or {}
+    # Control groups of the second and of the first version.
+    droppable = details.get("inactive_file", details.get("total_inactive_file", 0))
+    return int(cpu) / 1e9, max(0, int(used) - int(droppable))
 
 
 class _SocketOutput:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +33,7 @@ from localcluster.runtime.port import (
     Said,
     Started,
     StartFailed,
+    Used,
 )
 
 _STARTS_AT_ONCE = 8
@@ -47,6 +48,8 @@ _LOST_CODE = 137
 _LOST = ("ContainerStatusUnknown", "The container could not be located when the pod was terminated")
 _STOPPED = ("ContainerCreating", "told to stop before it was started")
 _NEXT_LOOK = 1.0
+_ONE_SHOT = (1, 41)
+"""The engine's API from which on one look at what a container uses does not wait for a second one."""
 
 
 class DockerRuntime:
@@ -95,6 +98,29 @@ class DockerRuntime:
         if run is not None and run.ask_to_stop(self._clock.monotonic() + grace_seconds):
             # A pull may take its time to notice; nobody has to wait for that.
             self._sink(NotStarted(run.id, *_STOPPED))
+
+    @property
+    def measures(self) -> bool:
+        """Older engines take a second or two for each container."""
+        return self._engine.api >= _ONE_SHOT
+
+    def usage(self) -> Mapping[str, Used]:
+        """What each running container uses; what the engine does not tell is left out."""
+        with self._lock:
+            started = [run for run in self._runs.values() if run.started_at is not None]
+        if not started:
+            return {}
+        with ThreadPoolExecutor(_STARTS_AT_ONCE) as pool:
+            return {run.id: used for run, used in zip(started, pool.map(self._used, started), strict=True) if used}
+
+    def _used(self, run: _Run) -> Used | None:
+        try:
+            told = self._engine.usage(run.container)
+        except EngineError as error:
+            self._log.warning("usage_not_told", container=run.id, error=str(error))
+            return None
+        began = run.started_at
+        return None if told is None or began is None else Used(*told, self._clock.monotonic() - began)
 
     def forget(self, pod_uid: str) -> None:
         """Remove the pod's volumes once none of its containers is left."""
@@ -149,7 +175,7 @@ class DockerRuntime:
 
     def _give_up(self, run: _Run, message: str) -> RuntimeEvent:
         self._discard(run.container)
-        if run.is_started:
+        if run.started_at is not None:
             return Exited(run.id, _LOST_CODE, self._clock.now(), _LOST[0], message)
         return NotStarted(run.id, "CreateContainerError", message)
 
@@ -192,7 +218,7 @@ class DockerRuntime:
             except Refused as error:
                 self._discard(run.container)
                 return StartFailed(run.id, 128, "StartError", str(error), self._clock.now())
-        run.is_started = True
+        run.started_at = self._clock.monotonic()
         self._sink(Started(run.id, self._clock.now(), f"docker://{run.container}", image.digest or image.id))
         return None
 
@@ -386,7 +412,7 @@ class _Run:
         self.container = ""
         self.stop_signal = "SIGTERM"
         self.output: Output | None = None
-        self.is_started = False
+        self.started_at: float | None = None
         self.is_signalled = False
         self.ended = threading.Event()
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

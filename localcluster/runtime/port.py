@@ -201,6 +201,15 @@ class RuntimeLost:
     """The runtime died with every container it ran; it has been or will be restarted."""
 
 
+@dataclass(frozen=True)
+class Used:
+    """What a running container has used: seconds of CPU since its start, ``age`` seconds ago, and bytes now."""
+
+    cpu_seconds: float
+    memory: int
+    age: float
+
+
 RuntimeEvent = Started | NotStarted | StartFailed | Exited | LogsDropped | Said | RuntimeLost
 EventSink = Callable[[RuntimeEvent], None]
 
@@ -222,6 +231,15 @@ class Runtime(Protocol):
 
         May be repeated with a shorter grace.
         """
+        ...
+
+    @property
+    def measures(self) -> bool:
+        """Whether ``usage`` tells anything."""
+        ...
+
+    def usage(self) -> Mapping[str, Used]:
+        """What each running container uses, by its id."""
         ...
 
     def forget(self, pod_uid: str) -> None:

@@ -30,8 +30,10 @@ from localcluster.runtime.port import (
     Said,
     Started,
     StartFailed,
+    Used,
 )
 from localcluster.runtime.process_launch import Launch, PodDirs, build_launch, volume_paths
+from localcluster.runtime.process_usage import usage_of
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from localcluster.runtime.agent import main; main()"
@@ -57,6 +59,8 @@ class ProcessRuntime:
         self._clock = clock
         self._log = log
         self._lock = threading.Lock()
+        self._leaders: dict[str, int] = {}
+        """The first process of each running container."""
         self._closing = threading.Event()
         self._hello = threading.Event()
         self._agent = self._spawn()
@@ -107,6 +111,17 @@ class ProcessRuntime:
     def stop(self, container_id: str, grace_seconds: float) -> None:
         """TERM, then KILL of the whole process group after the grace period."""
         self._send({"op": "stop", "id": container_id, "grace": grace_seconds})
+
+    @property
+    def measures(self) -> bool:
+        """The kernel tells of each process."""
+        return True
+
+    def usage(self) -> Mapping[str, Used]:
+        """What the processes of each container use."""
+        with self._lock:
+            leaders = dict(self._leaders)
+        return usage_of(leaders) if leaders else {}
 
     def forget(self, pod_uid: str) -> None:
         """Remove the pod's directory."""
@@ -175,6 +190,7 @@ class ProcessRuntime:
                 if self._closing.is_set():
                     return
                 self._agent = self._spawn()
+                self._leaders.clear()
             # Only now: containers started from here on reach the new agent.
             self._sink(RuntimeLost())
 
@@ -198,9 +214,17 @@ class ProcessRuntime:
                 self._log.warning("leftover_processes_killed", count=message["killed"])
             self._hello.set()
             return
+        self._follow(message)
         event = _as_event(message)
         if event is not None:
             self._sink(event)
+
+    def _follow(self, message: Mapping[str, object]) -> None:
+        with self._lock:
+            if message["event"] == "started":
+                self._leaders[str(message["id"])] = int(str(message["pid"]))
+            elif message["event"] == "exited":
+                self._leaders.pop(str(message["id"]), None)
 
 
 def _prepare(pod: PodSetup, dirs: PodDirs, launch: Launch) -> None:

@@ -49,6 +49,8 @@ class Backend:
     backoff = 0.3
     """The first back-off of an index, in seconds."""
     pulls_images = False
+    measures = False
+    """Whether it certainly tells what pods use; elsewhere it may."""
 
     def __init__(self, cluster: Cluster, namespace: str = "default") -> None:
         self.cluster = cluster
@@ -75,7 +77,7 @@ class Served(Backend):
     LABEL = "asperathos.io/test"
 
     def __init__(self, kubeconfig: str) -> None:
-        super().__init__(KubernetesCluster(kubeconfig), f"asperathos-test-{uuid.uuid4().hex[:6]}")
+        super().__init__(KubernetesCluster(kubeconfig, usage_age=0.5), f"asperathos-test-{uuid.uuid4().hex[:6]}")
         self.api = KubernetesApi(ApiSettings(kubeconfig=kubeconfig, budget=20.0, attempts=5), SystemClock())
         self._remove_leftovers()
         metadata = {"name": self.namespace, "labels": {self.LABEL: "contract"}}
@@ -169,7 +171,7 @@ def docker_backend(docker_engine: EngineProcess, tmp_path_factory: pytest.TempPa
     process = LocalClusterProcess(tmp_path_factory.mktemp("localcluster") / "state", flags)
     process.start()
     backend = Served(str(process.kubeconfig))
-    backend.pulls_images = True
+    backend.pulls_images = backend.measures = True
     yield backend
     backend.close()
     assert process.stop() == 0
@@ -180,6 +182,7 @@ def docker_backend(docker_engine: EngineProcess, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="module")
 def embedded_backend(embedded: LocalClusterProcess) -> Iterator[Served]:
     backend = Served(str(embedded.kubeconfig))
+    backend.measures = True
     yield backend
     backend.close()
 
@@ -286,6 +289,25 @@ def test_scaling_up_adds_indexes_and_scaling_down_takes_the_highest(case: Case) 
     case.until(lambda: case.indexes() == [0] and len(case.view().workers()) == 1)
     assert [pod.name for pod in case.running()] == kept[:1]
     assert (case.job().failed, case.job().ended) == (0, "")
+
+
+def test_what_pods_use_is_told_or_known_not_to_be(case: Case) -> None:
+    case.start(WAITS, 2)
+    case.until(lambda: case.indexes() == [0, 1])
+    names = {pod.name for pod in case.running()}
+
+    def told() -> bool:
+        try:
+            usage = case.cluster.usage(case.backend.namespace)
+        except Unavailable:
+            return False
+        return usage is None or usage.keys() >= names
+
+    case.until(told)
+    usage = case.cluster.usage(case.backend.namespace)
+    if case.backend.measures:
+        assert usage is not None
+        assert all(usage[name].memory > 0 and usage[name].cpu >= 0 and usage[name].pods == 1 for name in names)
 
 
 def test_zero_replicas_suspend_and_any_other_number_resumes(case: Case) -> None:

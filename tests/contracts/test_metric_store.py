@@ -11,6 +11,8 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
+from influxdb_client import Point as LineBuilder
+from influxdb_client import WritePrecision
 
 from common.adapters import redis_client, redis_keys
 from common.adapters.influx_metrics import line_of, nanoseconds
@@ -193,3 +195,18 @@ def test_what_is_no_number_is_not_written() -> None:
     point = Point("queue", "s", 1.0, {"ready": float("nan"), "done": 2, "dead": float("inf")})
     assert line_of(point) == "queue,job=s,submission=s done=2 1000000000"
     assert line_of(Point("queue", "s", 1.0, {"ready": float("nan")})) == ""
+
+
+@given(
+    st.dictionaries(st.sampled_from(("ready", "done", "p50")), st.floats() | st.integers(-(2**40), 2**40)),
+    st.dictionaries(st.sampled_from(("name", "law")), st.text(max_size=20)),
+    st.floats(1e8, 4e9),
+)
+def test_lines_are_those_that_influxdb_client_writes(fields: dict[str, float], tags: dict[str, str], at: float) -> None:
+    point = Point("queue", "kj-1 =,x", at, fields, tags)
+    theirs = LineBuilder("queue").tag("submission", point.submission).tag("job", point.submission)
+    for name, tag in tags.items():
+        theirs.tag(name, tag)
+    for name, value in fields.items():
+        theirs.field(name, float(value))
+    assert line_of(point) == theirs.time(nanoseconds(at), WritePrecision.NS).to_line_protocol()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from common.domain.metrics import ATTEMPTS, FLOW, FORECAST, USAGE
 from tests.e2e.conftest import FileSite
 from tests.e2e.test_black_box import detailed, lines, payload
 from tests.support.grafana_double import PASSWORD, USER, GrafanaDouble
@@ -83,6 +84,10 @@ def test_grafana_shows_the_job_and_pages_and_reports_have_the_same_series(
     for title in ("Job progress against time progress", "Replicas", "Progress error"):
         for query in shown[title]:
             assert ask(own_influx, query, id), title
+    for measurement in (ATTEMPTS, USAGE, FLOW):
+        for field in measurement.fields:
+            query = f'SELECT "{field}" FROM "{measurement.name}" WHERE "submission" =~ /^$submission$/'
+            assert ask(own_influx, query, id), (measurement.name, field)
     # The manager writes its events within a second or two.
     (states, scalings, _) = grafana.dashboards["asperathos-batch"]["annotations"]["list"]
     eventually(lambda: any("completed" in row[1] for row in ask(own_influx, states["query"], id)))
@@ -111,6 +116,7 @@ def test_without_influxdb_and_grafana_the_work_goes_on_and_the_points_come_later
         "workload": [str(number) for number in range(24)],
         "deadline": "2m",
         "replicas": {"min": 1, "max": 2},
+        "control": {"interval": "1s"},
         "dashboard": {"plugin": "grafana"},
     }
     id = measured.submit(document)
@@ -126,6 +132,8 @@ def test_without_influxdb_and_grafana_the_work_goes_on_and_the_points_come_later
     assert "InfluxDB" in requests.get(f"{visualizer}/api/submissions/{id}/series", timeout=15).json()["problem"]
     own_influx.start()
     eventually(lambda: [row for row in ask(own_influx, count, id) if row[1] == 1], within=40)
+    for field in FORECAST.fields:
+        assert ask(own_influx, f'SELECT "{field}" FROM "forecast" WHERE "submission" =~ /^$submission$/', id), field
     moments = [row[0] / 1000 for row in ask(own_influx, count, id)]
     assert len([moment for moment in moments if moment > killed]) >= 2
     assert max(after - before for before, after in itertools.pairwise(moments)) < 8

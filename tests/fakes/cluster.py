@@ -24,6 +24,7 @@ from common.domain.cluster import (
     SubmissionView,
 )
 from common.domain.errors import ClusterError, Unavailable
+from common.domain.progress import Usage
 from common.ports import Clock
 from tests.fakes.clock import FakeClock
 
@@ -117,6 +118,8 @@ class FakeCluster:
         self.namespaces = {"default"}
         self.denied: set[Access] = set()
         self.offered = Capacity(replicas=110, cpu=4.0, memory=8.0 * 2**30, gpus=0)
+        self.usages: dict[str, Usage] | None = None
+        """By pod; None: the cluster does not measure."""
         self._addresses = 1
 
     # The port.
@@ -235,6 +238,12 @@ class FakeCluster:
         return {
             id: SubmissionView(tuple(jobs.get(id, ())), tuple(pods.get(id, ()))) for id in jobs.keys() | pods.keys()
         }
+
+    def usage(self, namespace: str) -> Mapping[str, Usage] | None:
+        self._enter("usage")
+        if self.usages is None:
+            return None
+        return {pod: used for pod, used in self.usages.items() if (namespace, pod) in self.pods}
 
     def pod_log(self, namespace: str, pod: str, limit: int = 65536) -> str:
         self._enter("pod_log")

@@ -147,6 +147,11 @@ class FakeEngine:
         found = self.containers.get(container)
         return None if found is None else ContainerState(found.running, found.code, found.out_of_memory)
 
+    def usage(self, container: str) -> tuple[float, int] | None:
+        self._answer()
+        found = self.containers.get(container)
+        return (1.5, 4096) if found is not None and found.running else None
+
     def wait(self, container: str, seconds: float) -> bool:
         if self.is_away:
             return False

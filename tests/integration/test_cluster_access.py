@@ -30,6 +30,7 @@ CALLS: dict[str, Callable[[KubernetesCluster], object]] = {
     "delete_job": lambda cluster: cluster.delete_job("default", "x", 1.0),
     "view": lambda cluster: cluster.view("default", "x"),
     "views": lambda cluster: cluster.views("default"),
+    "usage": lambda cluster: cluster.usage("default"),
     "pod_log": lambda cluster: cluster.pod_log("default", "x"),
     "pod_log_since": lambda cluster: cluster.pod_log_since("default", "x"),
     "events": lambda cluster: cluster.events("default", "x"),

@@ -206,8 +206,11 @@ def grafana(stack: ComposeStack, path: str, **query: str) -> Any:
 def test_grafana_shows_the_job(stack: ComposeStack, tmp_path: Path) -> None:
     """Provisioned files, each panel's query through the data source they name, with its token, to InfluxDB."""
     run = "sh -c 'sleep 1; echo $ASPERATHOS_ITEM'"
-    document = {"run": run, "workload": [str(number) for number in range(6)], "deadline": "2m"}
-    (tmp_path / "job.yaml").write_text(json.dumps({**document, "dashboard": {"plugin": "grafana"}}))
+    # Long enough to be forecast.
+    document = {"run": run, "workload": [str(number) for number in range(24)], "deadline": "2m"}
+    (tmp_path / "job.yaml").write_text(
+        json.dumps({**document, "replicas": {"max": 2}, "dashboard": {"plugin": "grafana"}})
+    )
     id = submit(stack, tmp_path / "job.yaml")
     status = wait(stack, id)
     assert status["state"] == "completed", status

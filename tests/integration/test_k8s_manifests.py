@@ -262,6 +262,16 @@ def test_network_policies_begin_with_nothing(objects: Objects) -> None:
         assert wanted <= names, policy["metadata"]["name"]
 
 
+def test_prometheus_is_let_in_by_its_component(tree: Path) -> None:
+    overlay = tree / "overlays" / "with-prometheus"
+    overlay.mkdir(exist_ok=True)
+    (overlay / "kustomization.yaml").write_text("resources: [../../base]\ncomponents: [../../prometheus]\n")
+    policy = named(build(overlay), "NetworkPolicy", "prometheus")
+    assert faults(policy) == []
+    assert policy["spec"]["podSelector"]["matchExpressions"][0]["values"] == list(PORTS)
+    assert [port["port"] for port in policy["spec"]["ingress"][0]["ports"]] == sorted(PORTS.values())
+
+
 def test_redis_keeps_what_it_acknowledges(tree: Path) -> None:
     make_secrets(tree, "kind")
     objects = build(tree / "overlays" / "kind")

@@ -125,6 +125,23 @@ def test_a_jobs_life_by_kubectl(kubectl: Callable[..., str], eventually: Eventua
     assert 'jobs.batch "demo" not found' in kubectl("get", "job", "demo", fails=True)
 
 
+def test_top_tells_what_pods_use(kubectl: Callable[..., str], eventually: Eventually) -> None:
+    busy = job_object("busy", container=python_container("while True: pass"))
+    kubectl("apply", "-f", "-", stdin=json.dumps(busy))
+    eventually(lambda: "Running" in kubectl("get", "pods", "-l", "job-name=busy"))
+    rows: list[list[str]] = []
+
+    def told() -> bool:
+        top = kubectl("top", "pods", "-l", "job-name=busy", "--no-headers", "--containers")
+        rows[:] = [line.split() for line in top.splitlines()]
+        return any(int(cpu.removesuffix("m")) > 0 for _, _, cpu, _ in rows)
+
+    eventually(told, within=20, every=0.5)
+    ((pod, container, _, memory),) = rows
+    assert pod.startswith("busy-") and container == "main" and int(memory.removesuffix("Mi")) > 0
+    kubectl("delete", "job", "busy")
+
+
 def test_logs_that_follow_and_watches(kubectl: Callable[..., str], eventually: Eventually) -> None:
     code = "import time\nfor i in range(4): print('line', i); time.sleep(0.1)"
     kubectl("apply", "-f", "-", stdin=json.dumps(job_object("brief", python_container(code), 1)))

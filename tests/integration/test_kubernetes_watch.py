@@ -47,6 +47,8 @@ class Server:
         self.frozen = False
         self.muted = False
         self.lists = 0
+        self.resumed: list[int] = []
+        """One for each watch that the client said was open again."""
         self.watches: list[dict[str, str]] = []
         self.asked: list[float] = []
 
@@ -190,7 +192,9 @@ def connect(server: Server, tmp_path: Path) -> Iterator[Callable[[WatchSettings]
     made: list[KubernetesCluster] = []
 
     def new(settings: WatchSettings) -> KubernetesCluster:
-        made.append(KubernetesCluster(str(kubeconfig), timeout=0.5, watching=settings))
+        made.append(
+            KubernetesCluster(str(kubeconfig), timeout=0.5, watching=settings, resumed=lambda: server.resumed.append(1))
+        )
         return made[-1]
 
     yield new
@@ -335,6 +339,7 @@ def test_a_watch_that_stays_broken_tells_nothing_and_resumes(
     server.refuse = 0
     eventually(lambda: not is_told())
     assert size(cluster, "kj-1") == 2
+    eventually(lambda: server.resumed)
 
 
 def test_a_server_that_falls_silent_is_noticed(

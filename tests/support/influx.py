@@ -19,6 +19,7 @@ class CountingMeter:
         self.sent = 0
         self.dropped = 0
         self.held = 0
+        self.returns = 0
 
     def delivered(self, lines: int) -> None:
         self.sent += lines
@@ -28,6 +29,9 @@ class CountingMeter:
 
     def waiting(self, lines: int) -> None:
         self.held = lines
+
+    def back(self) -> None:
+        self.returns += 1
 
 
 def influx_metrics(

@@ -18,8 +18,9 @@ from common.domain.forecast import Forecast
 from common.domain.progress import Observation
 from common.domain.states import State
 from common.domain.submission import Submission
-from common.http.app import AppSettings, Telemetry, create_app
+from common.http.app import AppSettings, create_app
 from common.http.contracts import ForecastAnswer, ForecastRequest, LawRequest
+from common.http.telemetry import Telemetry
 from common.plugins import PluginInfo
 from manager.admission import Admission
 from manager.api import register

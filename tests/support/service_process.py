@@ -45,6 +45,12 @@ class ServiceProcess:
                 raise RuntimeError(f"{self._command} did not start: {self.log.read_text()}")
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started; its workers are its children."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when that is not enough."""
         if self._process is None or self._process.poll() is not None:

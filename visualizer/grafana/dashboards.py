@@ -15,7 +15,9 @@ from common.domain.events import Event
 from visualizer.grafana import queries
 from visualizer.grafana.panels import (
     AHEAD,
+    BYTES,
     DATASOURCE_UID,
+    LIKELY,
     NONE_IS_GOOD,
     RATE,
     SECONDS,
@@ -53,21 +55,51 @@ _QUEUE = Chart(
 )
 _SERVICE = Chart(
     "Time per item",
-    "From lease to result: mean, median, 95th percentile, longest.",
+    "From lease to result, all so far: mean, median, 95th and 99th percentile, longest.",
     [Curve(queries.over_time(metrics.SERVICE))],
     unit=SECONDS,
 )
 _WAITS = Chart(
     "Waiting before work",
-    "Median and 95th percentile of those taken lately, and the age of the oldest that still waits.",
+    "Median, 95th and 99th percentile of those taken lately, and the age of the oldest that still waits.",
     [Curve(queries.over_time(metrics.QUEUE_WAIT))],
     unit=SECONDS,
 )
 _FAILURES = Chart(
     "Failed attempts",
-    "Attempts that failed or whose lease ran out (their items came back), so far.",
-    [Curve(queries.over_time(metrics.FLOW, ("failures",), "last"), "failed or returned")],
+    "So far: attempts that failed, attempts whose lease ran out, and how many of both were tried again.",
+    [Curve(queries.over_time(metrics.ATTEMPTS, ("failed", "expired", "retried"), "last"))],
     stepped=True,
+)
+_ATTEMPTS = Chart(
+    "Attempts",
+    "So far: handed out to workers, and handed back unharmed.",
+    [Curve(queries.over_time(metrics.ATTEMPTS, ("taken", "released"), "last"))],
+    stepped=True,
+)
+_CPU = Chart(
+    "Cores in use",
+    "Of the running pods that are measured; nothing where the cluster does not measure (no metrics.k8s.io).",
+    [Curve(queries.over_time(metrics.USAGE, ("cpu", "pods")))],
+)
+_MEMORY = Chart(
+    "Memory in use",
+    "Of the running pods that are measured; nothing where the cluster does not measure (no metrics.k8s.io).",
+    [Curve(queries.over_time(metrics.USAGE, ("memory",)), "memory")],
+    unit=BYTES,
+)
+_END = Chart(
+    "Expected end against deadline",
+    "Time since acceptance: the end as expected (half of the cases, nine of ten), and the deadline.",
+    [Curve(queries.over_time(metrics.FORECAST, ("end_p50", "end_p90", "deadline"), "last"))],
+    unit=SECONDS,
+)
+_CHANCE = Chart(
+    "Chance of meeting the deadline",
+    "As foreseen at that time.",
+    [Curve(queries.over_time(metrics.FORECAST, ("chance",), "last"), "chance")],
+    unit=SHARE,
+    line=0.5,
 )
 _PROGRESS = Chart(
     "Job progress against time progress",
@@ -89,6 +121,15 @@ _ERROR = Chart(
 )
 _RUNNING = Number("Replicas", "Running now.", queries.latest(metrics.REPLICAS, "observed"))
 _OUTSTANDING = Number("Items left", "Not settled yet.", queries.latest(metrics.QUEUE, "ready", "delayed", "leased"))
+_EXPIRED = Number(
+    "Leases run out",
+    "Attempts that were not heard of in time; their items came back.",
+    queries.latest(metrics.ATTEMPTS, "expired"),
+    steps=NONE_IS_GOOD,
+)
+_RETRIED = Number(
+    "Retries", "Failed attempts whose items were tried again.", queries.latest(metrics.ATTEMPTS, "retried")
+)
 _DEAD = Number("Given up", "Items that failed for good.", queries.latest(metrics.QUEUE, "dead"), steps=NONE_IS_GOOD)
 
 
@@ -109,16 +150,29 @@ def _overview(pages: str) -> Json:
             queries.count(metrics.PROGRESS_ERROR, '"one" < 0'),
             steps=((None, "green"), (1.0, "orange")),
         ),
+        Number(
+            "In danger",
+            "More likely than not to miss their deadline.",
+            queries.count(metrics.FORECAST, '"one" < 0.5', "chance"),
+            steps=NONE_IS_GOOD,
+        ),
+        Number("Given up", "Items that failed for good.", queries.total(metrics.QUEUE, "dead"), steps=NONE_IS_GOOD),
+        Number("Leases run out", "So far.", queries.total(metrics.ATTEMPTS, "expired")),
+        Number("Spent so far", "Money, of those with a price.", queries.total(metrics.COST, "so_far")),
         Number("Replicas", "Running now.", queries.total(metrics.REPLICAS, "observed")),
         Number("Replicas pending", "Waiting for a place.", queries.total(metrics.REPLICAS, "pending")),
         Number("Items waiting", "Ready to be taken.", queries.total(metrics.QUEUE, "ready")),
         Number("Items per second", "Settled now.", queries.total(metrics.FLOW, "throughput"), unit=RATE),
+        Number("Cores in use", "Where clusters measure it.", queries.total(metrics.USAGE, "cpu")),
+        Number("Memory in use", "Where clusters measure it.", queries.total(metrics.USAGE, "memory"), unit=BYTES),
         Table(
             "Submissions",
             "The last that was measured of each in this range of time.",
             [
                 queries.latest_of_each(metrics.JOB_PROGRESS, "value", "progress", "name", "kind"),
                 queries.latest_of_each(metrics.PROGRESS_ERROR, "value", "ahead"),
+                queries.latest_of_each(metrics.FORECAST, "chance", "chance"),
+                queries.latest_of_each(metrics.FORECAST, "eta_p50", "time left"),
                 queries.latest_of_each(metrics.REPLICAS, "observed", "replicas"),
                 queries.latest_of_each(metrics.QUEUE, "done", "done"),
                 queries.latest_of_each(metrics.QUEUE, "dead", "given up"),
@@ -128,6 +182,8 @@ def _overview(pages: str) -> Json:
                 Column("kind", link="/d/asperathos-${__value.text}?var-submission=${__data.fields.submission}"),
                 Column("progress", SHARE),
                 Column("ahead", SHARE, steps=AHEAD),
+                Column("chance", SHARE, steps=LIKELY),
+                Column("time left", SECONDS),
                 Column("given up", steps=NONE_IS_GOOD),
             ],
         ),
@@ -173,7 +229,27 @@ def _batch(pages: str) -> Json:
         _RUNNING,
         _OUTSTANDING,
         _DEAD,
+        Number(
+            "Chance",
+            "Of meeting the deadline.",
+            queries.latest(metrics.FORECAST, "chance"),
+            unit=SHARE,
+            steps=LIKELY,
+        ),
+        Number("Time left", "As likely less as more.", queries.latest(metrics.FORECAST, "eta_p50"), unit=SECONDS),
+        Number("At most", "Nine times of ten.", queries.latest(metrics.FORECAST, "eta_p90"), unit=SECONDS),
+        Number(
+            "Late by",
+            "Even with the most replicas.",
+            queries.latest(metrics.FORECAST, "late_by"),
+            unit=SECONDS,
+            steps=NONE_IS_GOOD,
+        ),
+        _RETRIED,
+        _EXPIRED,
         _PROGRESS,
+        _END,
+        _CHANCE,
         _REPLICAS,
         _ERROR,
         _QUEUE,
@@ -185,6 +261,9 @@ def _batch(pages: str) -> Json:
         ),
         _SERVICE,
         _FAILURES,
+        _ATTEMPTS,
+        _CPU,
+        _MEMORY,
     ]
     return _dashboard(BATCH, "Asperathos: batch", _chooser(queries.submissions("batch")), parts, pages)
 
@@ -193,10 +272,16 @@ def _stream(pages: str) -> Json:
     parts: Parts = [
         Number("Arriving", "Items per second.", queries.latest(metrics.FLOW, "arrival_rate"), unit=RATE),
         Number("Settled", "Items per second.", queries.latest(metrics.FLOW, "throughput"), unit=RATE),
+        Number("Wait, p50", "Of items taken lately.", queries.latest(metrics.QUEUE_WAIT, "p50"), unit=SECONDS),
         Number("Wait, p95", "Of items taken lately.", queries.latest(metrics.QUEUE_WAIT, "p95"), unit=SECONDS),
+        Number("Wait, p99", "Of items taken lately.", queries.latest(metrics.QUEUE_WAIT, "p99"), unit=SECONDS),
+        Number("Oldest", "Waits the longest.", queries.latest(metrics.QUEUE_WAIT, "oldest"), unit=SECONDS),
         _RUNNING,
         _OUTSTANDING,
         _DEAD,
+        _RETRIED,
+        _EXPIRED,
+        Number("Cores in use", "Of its pods.", queries.latest(metrics.USAGE, "cpu")),
         Chart(
             "Input and output",
             "Items that arrive and items that are settled per second.",
@@ -216,6 +301,9 @@ def _stream(pages: str) -> Json:
         _REPLICAS,
         _SERVICE,
         _FAILURES,
+        _ATTEMPTS,
+        _CPU,
+        _MEMORY,
     ]
     return _dashboard(STREAM, "Asperathos: stream", _chooser(queries.submissions("stream")), parts, pages)
 
@@ -230,9 +318,17 @@ def _cost(pages: str) -> Json:
             queries.latest(metrics.COST_ERROR, "value"),
             steps=((None, "green"), (0.0, "orange")),
         ),
+        Number("Spent so far", "Money.", queries.latest(metrics.COST, "so_far")),
+        Number("Expected in all", "Money, by the time it ends.", queries.latest(metrics.COST, "projected")),
         _RUNNING,
-        _OUTSTANDING,
-        _DEAD,
+        Chart(
+            "Money",
+            "Spent so far, and expected in all by the time it ends.",
+            [
+                Curve(queries.over_time(metrics.COST, ("so_far",), "last"), "so far"),
+                Curve(queries.over_time(metrics.COST, ("projected",), "last"), "expected in all"),
+            ],
+        ),
         Chart(
             "Desired against current cost",
             "Money per hour.",
@@ -240,7 +336,6 @@ def _cost(pages: str) -> Json:
                 Curve(queries.over_time(metrics.DESIRED_COST, aggregate="last"), "desired"),
                 Curve(queries.over_time(metrics.CURRENT_SPENT, aggregate="last"), "current"),
             ],
-            width=24,
         ),
         Chart(
             "Cost error",

@@ -14,12 +14,14 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common, dashboard
 
 DATASOURCE_UID = "asperathos-influxdb"
-SHARE, PERCENT, SECONDS, ITEMS, RATE = "percentunit", "percent", "s", "short", "ops"
+SHARE, SECONDS, ITEMS, RATE, BYTES = "percentunit", "s", "short", "ops", "bytes"
 """Units by Grafana's names."""
 _WHOLE = 24
 """Columns of a dashboard's grid."""
 AHEAD = ((None, "red"), (-0.05, "orange"), (0.0, "green"))
 """Steps for a progress error: late, a little late, ahead."""
+LIKELY = ((None, "red"), (0.5, "orange"), (0.9, "green"))
+"""Steps for the probability of meeting a deadline."""
 NONE_IS_GOOD = ((None, "green"), (1.0, "red"))
 NEUTRAL = ((None, "blue"),)
 Steps = Sequence[tuple[float | None, str]]

@@ -46,9 +46,9 @@ def total(measurement: Measurement, field: str) -> str:
     return f'SELECT sum("one") AS "now" FROM ({inner})'
 
 
-def count(measurement: Measurement, condition: str = "") -> str:
+def count(measurement: Measurement, condition: str = "", field: str = "value") -> str:
     """How many submissions were measured within the last minute, or fulfil a condition on their last value ``one``."""
-    inner = f'SELECT last("value") AS "one" FROM "{measurement.name}" WHERE {_NOW} GROUP BY "submission"'
+    inner = f'SELECT last("{field}") AS "one" FROM "{measurement.name}" WHERE {_NOW} GROUP BY "submission"'
     where = f" WHERE {condition}" if condition else ""
     return f'SELECT count("one") AS "now" FROM ({inner}){where}'
 

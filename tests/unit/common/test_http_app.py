@@ -22,8 +22,9 @@ from common.domain.errors import (
     Unauthorized,
     Unavailable,
 )
-from common.http.app import AppSettings, Telemetry, create_app, require_service_token
+from common.http.app import AppSettings, create_app, require_service_token
 from common.http.body import read_contract, read_document, read_optional_document
+from common.http.telemetry import Telemetry
 from tests.fakes.clock import FakeClock
 
 LIMIT = 8192

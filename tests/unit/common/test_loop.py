@@ -68,12 +68,16 @@ class _Meter:
     def __init__(self) -> None:
         self.lags: list[float] = []
         self.failures = 0
+        self.backlogs: list[int] = []
 
     def stepped(self, seconds: float, lag: float) -> None:
         self.lags.append(lag)
 
     def failed(self) -> None:
         self.failures += 1
+
+    def waiting(self, steps: int) -> None:
+        self.backlogs.append(steps)
 
 
 class Bench:

@@ -12,6 +12,7 @@ from localcluster.clock import SystemClock
 from localcluster.errors import ConfigError
 from localcluster.log import JsonLog
 from localcluster.runtime.docker_config import CLUSTER_LABEL, ImageFacts
+from localcluster.runtime.docker_engine import usage_in
 from localcluster.runtime.docker_runtime import DockerRuntime
 from localcluster.runtime.port import (
     ContainerStart,
@@ -153,6 +154,50 @@ def test_an_image_that_cannot_be_had(
     assert isinstance(waits := stage.last(), NotStarted)
     assert waits.reason == reason and "none:1" in waits.message
     assert stage.said() == said
+
+
+def test_what_running_containers_use(stage: Stage, eventually: Eventually) -> None:
+    assert stage.runtime.measures and stage.runtime.usage() == {}
+    stage.start()
+    container = running(stage, eventually)
+    (used,) = stage.runtime.usage().values()
+    assert (used.cpu_seconds, used.memory) == (1.5, 4096) and 0 <= used.age < 60
+    stage.engine.is_away = True
+    assert stage.runtime.usage() == {}
+    stage.engine.is_away = False
+    stage.engine.end(container, 0)
+    eventually(lambda: stage.has(Exited))
+    assert stage.runtime.usage() == {}
+
+
+def test_an_old_engine_is_not_asked(stage: Stage) -> None:
+    stage.engine.api = (1, 40)
+    assert not stage.runtime.measures
+
+
+@pytest.mark.parametrize(
+    ("stats", "used"),
+    [
+        (
+            {
+                "cpu_stats": {"cpu_usage": {"total_usage": 2_500_000_000}},
+                "memory_stats": {"usage": 5000, "stats": {"inactive_file": 1000}},
+            },
+            (2.5, 4000),
+        ),
+        (
+            {
+                "cpu_stats": {"cpu_usage": {"total_usage": 0}},
+                "memory_stats": {"usage": 5000, "stats": {"total_inactive_file": 6000}},
+            },
+            (0.0, 0),
+        ),
+        ({"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": {}}, None),
+        ({}, None),
+    ],
+)
+def test_what_an_engine_says_of_a_containers_use(stats: dict[str, Any], used: tuple[float, int] | None) -> None:
+    assert usage_in(stats) == used
 
 
 def test_a_pod_told_to_stop_does_not_wait_for_a_pull(stage: Stage, eventually: Eventually) -> None:

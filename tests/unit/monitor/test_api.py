@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from common.http.app import AppSettings, Telemetry, create_app
+from common.http.app import AppSettings, create_app
+from common.http.telemetry import Telemetry
 from monitor.api import register
 from tests.unit.monitor.builders import ID, monitoring_request
 from tests.unit.monitor.conftest import Bench
@@ -45,7 +46,7 @@ def test_the_life_of_a_monitoring(client: FlaskClient, bench: Bench) -> None:
     report = client.get(f"/monitoring/{ID}/report")
     assert report.status_code == 200
     assert set(report.get_json()) == {
-        *("counts", "execution_time", "replica_seconds", "peak_replicas", "final_replicas"),
+        *("counts", "execution_time", "replica_seconds", "spent", "peak_replicas", "final_replicas"),
         *("final_error", "max_error", "min_error"),
     }
     rows = client.get(f"/monitoring/{ID}/report/detailed.json").get_json()

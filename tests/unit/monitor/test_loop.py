@@ -8,8 +8,10 @@ from asperathos_worker.queue.api import QueueRefused, QueueUnavailable
 from common.domain.cluster import GENERATION_LABEL, SUBMISSION_LABEL
 from common.domain.errors import Conflict, Unavailable
 from common.domain.events import DECISIONS
-from common.domain.metrics import MEASUREMENTS, QUEUE_WAIT, SERVICE
-from common.domain.progress import Decision
+from common.domain.forecast import Forecast
+from common.domain.metrics import COST, FORECAST, MEASUREMENTS, QUEUE_WAIT, SERVICE, USAGE
+from common.domain.progress import Decision, Usage
+from common.domain.readings import Prices
 from monitor.monitors import NoSettings, ProgressReading
 from tests.unit.monitor.builders import ID, monitoring_request
 from tests.unit.monitor.conftest import Bench
@@ -52,7 +54,7 @@ def test_a_step_measures_and_asks_for_the_next_in_a_period(running: Bench) -> No
     assert latest.value.replicas.observed == latest.value.replicas.requested == 2
     assert running.service.view(ID).observation == latest.value
     written = {point.measurement for point in running.metrics.points}
-    assert written | {QUEUE_WAIT.name} == {each.name for each in MEASUREMENTS}
+    assert written | {QUEUE_WAIT.name, FORECAST.name, USAGE.name} == {each.name for each in MEASUREMENTS}
 
 
 def test_desired_is_the_last_decision(running: Bench) -> None:
@@ -64,6 +66,61 @@ def test_desired_is_the_last_decision(running: Bench) -> None:
     assert observation is not None and observation.replicas.desired == 7
 
 
+def _decide(bench: Bench, forecast: Forecast | None) -> None:
+    decision = Decision(at=1.0, law="l", wanted=2, granted=2, previous=2, reason="r", forecast=forecast)
+    bench.decisions.append(DECISIONS, ID, decision)
+
+
+def test_each_forecast_becomes_points_once(running: Bench) -> None:
+    _decide(running, None)
+    running.tick()
+    _decide(running, Forecast(at=1003.0, p50=60.0, p90=70.0, chance=0.5))
+    running.tick()
+    running.tick()
+    _decide(running, None)
+    running.tick()
+    _decide(running, Forecast(at=1009.0, p50=50.0))
+    running.tick()
+    told = [point for point in running.metrics.points if point.measurement == FORECAST.name]
+    assert [(point.at, point.fields["end_p50"]) for point in told] == [(1003.0, 60.0), (1009.0, 50.0)]
+
+
+def test_another_forecast_of_the_same_observation_takes_the_place_of_the_first(running: Bench) -> None:
+    for median in (60.0, 70.0):
+        _decide(running, Forecast(at=1003.0, p50=median))
+        running.tick()
+    told = [point for point in running.metrics.points if point.measurement == FORECAST.name]
+    assert [(point.at, point.fields["end_p50"]) for point in told] == [(1003.0, 60.0), (1003.0, 70.0)]
+
+
+def test_money_and_replica_time_are_part_of_the_observation(running: Bench) -> None:
+    running.service.start(ID, monitoring_request(prices=Prices(replica=1800.0)))
+    running.tick()
+    running.tick()
+    seen = running.kept.observation
+    assert seen is not None and (seen.spent, seen.replica_seconds) == (2.0, 4.0)
+    (first, second) = [point.fields for point in running.metrics.points if point.measurement == COST.name]
+    assert (first, second) == ({"so_far": 0.0}, {"so_far": 2.0})
+
+
+def test_what_the_pods_use_is_measured_where_the_cluster_tells_it(running: Bench) -> None:
+    running.tick()
+    seen = running.kept.observation
+    assert seen is not None and seen.usage is None and "metrics.k8s.io" in seen.usage_problem
+    running.cluster.usages = {}
+    running.tick()
+    seen = running.kept.observation
+    assert seen is not None and seen.usage is None and "not measured" in seen.usage_problem
+    for pod in running.cluster.pods.values():
+        running.cluster.usages[pod.name] = Usage(cpu=0.25, memory=1e6, pods=1)
+    running.tick()
+    seen = running.kept.observation
+    assert seen is not None and (seen.usage, seen.usage_problem) == (Usage(cpu=0.5, memory=2e6, pods=2), "")
+    (point,) = [point for point in running.metrics.points if point.measurement == USAGE.name]
+    assert point.fields == {"cpu": 0.5, "memory": 2e6, "pods": 2}
+    assert running.service.view(ID).reason == ""
+
+
 def test_expired_leases_are_returned(running: Bench) -> None:
     running.queue.take("w", 0)
     running.clock.advance(60.0)
@@ -71,7 +128,7 @@ def test_expired_leases_are_returned(running: Bench) -> None:
     observation = running.kept.observation
     assert observation is not None
     assert observation.counts.leased == 0
-    assert observation.failures == 1
+    assert observation.failures == observation.expired == 1
 
 
 def test_the_tally_adds_up_and_ends_with_a_last_observation(running: Bench) -> None:

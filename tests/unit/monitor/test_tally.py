@@ -27,6 +27,18 @@ def test_a_long_pause_counts_once() -> None:
     assert counted(tally, first, observation(1600.0, 2)).replica_seconds == pytest.approx(1800.0)
 
 
+def test_money_is_spent_while_replicas_run() -> None:
+    first, second = (observation(at, 2, price=9.0) for at in (1000.0, 1400.0))
+    tally = counted(Tally(), None, first)
+    assert tally.spent == 0.0
+    assert counted(tally, first, second).spent == pytest.approx(2.0)
+
+
+def test_without_a_price_nothing_is_said_to_be_spent() -> None:
+    first, second = observation(1000.0), observation(1400.0)
+    assert counted(counted(Tally(), None, first), first, second).spent is None
+
+
 def test_errors_are_none_without_a_deadline() -> None:
     tally = counted(Tally(), None, observation(1000.0, deadline=None))
     assert tally.final_error is tally.max_error is tally.min_error is None

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from flask import Flask
 
 from common.domain.errors import NotFound, Unavailable
-from common.http.app import AppSettings, Telemetry, create_app
+from common.http.app import AppSettings, create_app
 from common.http.client import Relayed
 from common.http.contracts import MonitoringView, ScalingView, SharesView
+from common.http.telemetry import Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.records import MemoryMetrics, MemoryRecords, MemoryWakeups
 from visualizer.api import Pages, register

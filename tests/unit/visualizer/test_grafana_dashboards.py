@@ -37,8 +37,8 @@ def test_the_validation_finds_faults() -> None:
         (("refresh",), 5, "refresh"),
         (("surprise",), 1, "surprise"),
         (("panels", 0, "gridPos", "w"), "wide", "panels.0"),
-        (("panels", 6, "options", "legend", "placement"), "under", "placement"),
-        (("panels", 6, "fieldConfig", "defaults", "custom", "lineWide"), 2, "lineWide"),
+        (("panels", 12, "options", "legend", "placement"), "under", "placement"),
+        (("panels", 12, "fieldConfig", "defaults", "custom", "lineWide"), 2, "lineWide"),
         (("templating", "list", 0, "hide"), "no", "templating"),
     ):
         wrong = copy.deepcopy(ALL[BATCH])

@@ -87,6 +87,7 @@ def test_an_outage_loses_nothing_that_fits_and_tries_ever_more_seldom(problem: E
     assert bench.store.lines == ["3", "4", "5", "6", "7"]
     bench.put(8)
     assert bench.outbox.deliver() == 1.0
+    assert bench.meter.returns == 1
 
 
 def test_what_is_refused_is_dropped_and_does_not_stand_in_the_way() -> None:
