@@ -8,7 +8,7 @@ from html import escape
 
 from simulator.outlook import Outlook
 from simulator.run import Run
-from simulator.svg import STYLE, Chart, Point, Series, draw
+from common.svg import STYLE, Chart, Point, Series, draw
 from simulator.table import HEADINGS, cells
 
 _PAGE = """<!doctype html>
