@@ -21,6 +21,7 @@ from common.plugins import list_plugins
 from manager.clusters import ClusterRegistry, Known, NewCertificate, NewCluster
 from manager.following import Following
 from manager.histories import Histories, PastRuns
+from manager.report_forms import Asked, in_form, wanted_form
 from manager.reports import Reports
 from manager.service import Accepted, ManagerService, Request, Selection
 
@@ -129,7 +130,12 @@ def _register_reports(app: Flask, service: ManagerService, reports: Reports) -> 
 
     @app.get("/submissions/<id>/report")
     def report(id: str) -> Response:
-        return jsonify(reports.report(id))
+        form = wanted_form(request)
+        if form is None:
+            return jsonify(reports.report(id))
+        rows = _whole("rows", -1, 2, _MOST_LINES)
+        asked = Asked(id, _switch("partial"), _switch("detailed"), None if rows < 0 else rows)
+        return in_form(reports.made, form, asked)
 
     @app.get("/submissions/<id>/errors")
     def errors(id: str) -> Response:

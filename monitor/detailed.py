@@ -34,7 +34,7 @@ COLUMNS: Mapping[str, tuple[Measurement, str]] = {
 """The report's columns, and the measurement and field that each comes from. The original had the first four; those
 are shares and replicas, the others have the units of their fields."""
 
-MEASURED: tuple[Measurement, ...] = tuple(dict.fromkeys(measurement for measurement, _ in COLUMNS.values()))
+MEASURED: tuple[Measurement, ...] = tuple({each.name: each for each, _ in COLUMNS.values()}.values())
 """What must be read for it."""
 
 

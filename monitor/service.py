@@ -92,7 +92,9 @@ class MonitorService:
         return monitoring.report() if monitoring.ended else None
 
     def detailed_report(self, id: str, partial: bool, most: int | None = None) -> dict[str, Row] | None:
-        """All measurements by second, or ``most`` of them; None while they go on, unless ``partial``. Raises NotFound."""
+        """All measurements by second, or ``most`` of the rows; None while they go on, unless ``partial``.
+
+        Raises NotFound."""
         monitoring = self._get(id).value
         if not monitoring.ended and not partial:
             return None
