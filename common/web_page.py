@@ -24,11 +24,12 @@ p{margin:.4rem 0}.soft{color:var(--soft)}.good{color:var(--good)}.warn{color:var
 .cards dt{color:var(--soft);font-size:.82rem}.cards dd{margin:0;font-size:1.1rem;font-weight:600;overflow-wrap:anywhere}
 .cards small{display:block;color:var(--soft);font-weight:400;font-size:.8rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1rem}
-.charts figure{margin:0;border:1px solid var(--line);border-radius:8px;padding:.5rem}
+.charts figure{margin:0;border:1px solid var(--line);border-radius:8px;padding:.5rem;overflow-x:auto}
+.charts svg{min-width:420px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.92rem}
 th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
-th{white-space:nowrap}td.n,th.n{text-align:right}td.text{white-space:pre-wrap;overflow-wrap:anywhere;min-width:16rem}
+th,td{white-space:nowrap}td.n,th.n{text-align:right}td.text{white-space:pre-wrap;overflow-wrap:anywhere;min-width:16rem}
 summary{cursor:pointer}pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem}
 footer{margin-top:2rem;border-top:1px solid var(--line);padding-top:.6rem;color:var(--soft);font-size:.85rem}
 @media screen and (prefers-color-scheme:dark){:root{--line:#3b414a;--soft:#a3acb8;--card:#1d2127;--good:#4ade80;

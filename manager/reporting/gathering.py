@@ -65,7 +65,7 @@ class ReportMaker:
             economy=_economy(submission, observation, series, status),
             failures=failures,
             decisions=self._stores.journal.read(DECISIONS, id, Decision, count=_MOST_DECISIONS),
-            events=self._stores.journal.read(EVENTS, id, Event, count=_MOST_EVENTS),
+            events=sorted(self._stores.journal.read(EVENTS, id, Event, count=_MOST_EVENTS), key=lambda event: event.at),
         )
 
     def items(self, id: str, partial: bool = False) -> Iterator[str]:

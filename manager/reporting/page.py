@@ -162,7 +162,7 @@ def _failures(report: Report) -> Markup:
     parts: list[Markup] = []
     for name, found, total in (
         ("dead", failures.dead, failures.dead_total),
-        ("failed, and tried again", failures.failed, failures.failed_total),
+        ("failed, and tried again", failures.failed, failures.failed_total - failures.dead_total),
     ):
         if not found:
             continue
