@@ -70,7 +70,8 @@ def _register_submissions(app: Flask, service: ManagerService) -> None:
     @app.get("/submissions")
     def listing() -> Response:
         limit = _whole("limit", -1, -1, _MOST_LISTED)
-        return jsonify(service.listing(Selection(_states(), request.args.get("name"), None if limit < 0 else limit)))
+        selection = Selection(_states(), request.args.get("name"), None if limit < 0 else limit)
+        return jsonify(service.listing(selection, with_forecast=_switch("forecast")))
 
     @app.delete("/submissions")
     def delete_ended() -> tuple[str, int]:
