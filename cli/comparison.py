@@ -122,10 +122,7 @@ def document(reports: Sequence[Report]) -> dict[str, Any]:
     """The figures by submission and name, as numbers."""
     return {
         "submissions": {
-            str(report["id"]): {
-                figure.name.replace(" ", "_").replace("-", "_"): figure.value(report) for figure in FIGURES
-            }
-            for report in reports
+            str(report["id"]): {figure.key: figure.value(report) for figure in FIGURES} for report in reports
         }
     }
 

@@ -137,7 +137,7 @@ _ORDER = ("id", "name", "state", "progress", "left", "eta", "chance", "repl", "r
 def lines(board: Board, width: int, height: int | None = None, now: str = "", hint: str = "") -> list[Text]:
     """The lines, none wider than ``width``, at most ``height`` of them (None: all)."""
     rows = board.rows()
-    columns = _columns(width)
+    columns = _columns(width, bool(board.rates))
     head = [Text(_summary(board, now))]
     if board.heard.silent:
         head.append(Text(silence(board.heard), style="bold red"))
@@ -158,11 +158,13 @@ def lines(board: Board, width: int, height: int | None = None, now: str = "", hi
     return told_lines if height is None else told_lines[:height]
 
 
-def _columns(width: int) -> list[_Column]:
+def _columns(width: int, trends: bool) -> list[_Column]:
     fixed = [_ID, _DEADLINE, _REPLICAS]
     left = width - sum(column.width + _GAP for column in fixed) - _LEAST_BAR - _PERCENT
     chosen = list(fixed)
     for column in _OPTIONAL:
+        if column.name == "trend" and not trends:
+            continue
         if left < column.width + _GAP:
             break
         left -= column.width + _GAP

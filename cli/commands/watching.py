@@ -100,9 +100,13 @@ def _show_json(output: Output, looks: Iterator[Heard[Status]]) -> Status:
 def _show_live(output: Output, looks: Iterator[Heard[Status]], past: list[Mapping[str, Any]]) -> Status:
     heard = next(looks)
     view = WatchView(heard, glyphs_of(output.console), past)
-    with Live(view, console=output.console, refresh_per_second=4):
-        for heard in looks:
-            view.update(heard)
+    # On a screen of its own: lines that are drawn over among others go astray when the terminal is made narrower.
+    try:
+        with Live(view, console=output.console, screen=True, refresh_per_second=4):
+            for heard in looks:
+                view.update(heard)
+    finally:
+        output.console.print(view)
     return heard.value
 
 
