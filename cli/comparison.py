@@ -85,7 +85,7 @@ FIGURES: tuple[Figure, ...] = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as text; ``best``: none of the others is better, and one is worse."""
+    """A value as text; ``best``: none of those that have ended is better, and one of them is worse."""
 
     text: str
     best: bool = False
@@ -93,22 +93,16 @@ class Cell:
 
 def compared(reports: Sequence[Report]) -> list[tuple[str, list[Cell]]]:
     """Rows of a name and a cell for each report; what none of them knows is left out."""
-    rows = []
-    for figure in FIGURES:
-        values = [figure.value(report) for report in reports]
-        if all(value is None for value in values):
-            continue
-        best = _best(figure, values)
-        rows.append(
-            (
-                figure.name,
-                [
-                    Cell("–" if value is None else figure.text(value), value is not None and value == best)
-                    for value in values
-                ],
-            )
-        )
-    return rows
+    rows = ((figure, [(report, figure.value(report)) for report in reports]) for figure in FIGURES)
+    return [(figure.name, _cells(figure, told)) for figure, told in rows if any(value is not None for _, value in told)]
+
+
+def _cells(figure: Figure, told: Sequence[tuple[Report, Any]]) -> list[Cell]:
+    best = _best(figure, [value for report, value in told if report.get("complete")])
+    return [
+        Cell("–") if value is None else Cell(figure.text(value), value == best and bool(report.get("complete")))
+        for report, value in told
+    ]
 
 
 def _best(figure: Figure, values: Sequence[Any]) -> Any:

@@ -90,7 +90,7 @@ class ReportMaker:
         submission = self._service.find(id).value
         if not submission.state.terminal and not partial:
             raise Conflict(
-                f"{id} is {submission.state}: its report comes when it has ended; partial=true tells what is there"
+                f"{id} is {submission.state}: its report comes at its end; partial=true (--partial) tells what is there"
             )
         return submission
 

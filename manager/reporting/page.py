@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from markupsafe import Markup
 
@@ -24,6 +25,7 @@ _FLOW = (("throughput", "done", 0, False), ("arrival_rate", "put", 1, True))
 _QUEUE = (("ready", "ready", 0, False), ("leased", "in work", 1, False), ("dead", "dead", 6, False))
 _SERVICE = (("service_p50", "p50", 0, False), ("service_p95", "p95", 1, False))
 _WAIT = (("wait_p50", "p50", 0, False), ("wait_p95", "p95", 1, False))
+_COST = (("cost", "cost", 0, False),)
 _Lines = Sequence[tuple[str, str, int, bool]]
 """Column, label, colour, dashed."""
 
@@ -98,14 +100,15 @@ def _charts(report: Report) -> Iterator[Chart]:
         progress.append(Series("time used up", [(0.0, 0.0), (float(deadline), 100.0)], colour=7, dashed=True))
     if report.status["kind"] == "batch":
         yield _chart("Progress (%)", progress, across, marks, y_range=(0.0, 100.0))
-    yield _chart("Replicas", list(_lines(rows, _REPLICAS, "step")), across, marks)
-    yield _chart("Items per second", list(_lines(rows, _FLOW)), across, marks)
-    yield _chart("Items in the queue", list(_lines(rows, _QUEUE)), across, marks)
-    yield _chart("Time of an item", list(_lines(rows, _SERVICE)), across, marks, y_is_time=True)
-    if any(row.get("wait_p50") is not None for _, row in rows):
-        yield _chart("Wait of an item", list(_lines(rows, _WAIT)), across, marks, y_is_time=True)
-    if any(row.get("cost") is not None for _, row in rows):
-        yield _chart("Money an hour", [Series("cost", _points(rows, "cost"), "step")], across, marks)
+    lines = (
+        _chart("Replicas", _lines(rows, _REPLICAS, "step"), across, marks),
+        _chart("Items per second", _lines(rows, _FLOW), across, marks),
+        _chart("Items in the queue", _lines(rows, _QUEUE), across, marks),
+        _chart("Time of an item", _lines(rows, _SERVICE), across, marks, y_is_time=True),
+        _chart("Wait of an item", _lines(rows, _WAIT), across, marks, y_is_time=True),
+        _chart("Money an hour", _lines(rows, _COST, "step"), across, marks),
+    )
+    yield from (chart for chart in lines if chart.series)
 
 
 def _chart(
@@ -119,11 +122,12 @@ def _chart(
     return Chart(title, series, "time", marks, across, y_range, x_is_time=True, y_is_time=y_is_time)
 
 
-def _lines(rows: Sequence[tuple[float, Row]], lines: _Lines, shape: str = "line") -> Iterator[Series]:
-    for column, label, colour, dashed in lines:
-        points = _points(rows, column)
-        if any(value for _, value in points):
-            yield Series(label, points, "step" if shape == "step" else "line", colour, dashed)
+def _lines(
+    rows: Sequence[tuple[float, Row]], lines: _Lines, shape: Literal["line", "step"] = "line"
+) -> Sequence[Series]:
+    """Of the columns that are ever other than zero."""
+    drawn = (Series(label, _points(rows, column), shape, colour, dashed) for column, label, colour, dashed in lines)
+    return [series for series in drawn if any(value for _, value in series.points)]
 
 
 def _points(rows: Sequence[tuple[float, Row]], column: str, factor: float = 1.0) -> list[Point]:
