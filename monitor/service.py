@@ -98,7 +98,7 @@ class MonitorService:
         monitoring = self._get(id).value
         if not monitoring.ended and not partial:
             return None
-        series = {measurement.name: self._metrics.read(id, measurement) for measurement in MEASURED}
+        series = self._metrics.read_several(id, MEASURED)
         return detailed_report(series, monitoring.request.plugin_info.created_at, most)
 
     def _get(self, id: str) -> Versioned[Monitoring]:
