@@ -1,8 +1,8 @@
 """What reports cost: ``python -m benchmarks.reports``. A Redis of its own is filled with the items of an ended batch.
 
 Tells for each number of items the CPU seconds of this process until the first row of the CSV and until the last, the
-most memory that was taken beside what was there before (MiB, by tracemalloc), and the CPU seconds to sample the items for a
-page. And what it takes to read the series of a day (43,000 moments, one every 2 s).
+most memory that was taken beside what was there before (MiB, by tracemalloc), and the CPU seconds to sample the items
+for a page. And what it takes to read the series of a day (43,000 moments, one every 2 s).
 """
 
 from __future__ import annotations
