@@ -5,7 +5,18 @@ from __future__ import annotations
 import click
 
 from cli import exit_codes
-from cli.commands import cluster, control, foreseeing, queries, simulating, stack, submitting, watching
+from cli.commands import (
+    cluster,
+    control,
+    foreseeing,
+    queries,
+    reporting,
+    simulating,
+    stack,
+    submitting,
+    topping,
+    watching,
+)
 
 
 @click.group(epilog=exit_codes.HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +28,8 @@ def main() -> None:
     asperathos up                 start everything on this machine
     asperathos submit job.yaml    hand in work
     asperathos watch ID           see it get done
+    asperathos top                see all of them
+    asperathos report ID          how it went
     """
 
 
@@ -26,9 +39,11 @@ for command in (
     queries.list_submissions,
     queries.status,
     watching.watch,
+    topping.top,
     queries.logs,
     queries.results,
-    queries.report,
+    reporting.report,
+    reporting.compare,
     queries.events,
     queries.nodes,
     foreseeing.forecast,

@@ -11,6 +11,10 @@ import requests
 _LONGEST_SILENCE = 86400.0
 """Seconds a followed log may be silent: work may be, and the manager ends the stream in time."""
 
+_LONGEST_REPORT = 120.0
+"""Seconds until a report goes on: days of measurements take some."""
+_PIECE = 1 << 16
+
 _LONGEST_PROBE = 660.0
 """Seconds; the manager bounds it more tightly."""
 
@@ -31,6 +35,7 @@ class Unreachable(Exception):
     def __init__(self, url: str, cause: str) -> None:
         super().__init__(f"the manager at {url} does not answer ({cause})")
         self.url = url
+        self.cause = cause
 
 
 class ManagerClient:
@@ -68,9 +73,10 @@ class ManagerClient:
         """Forget one, or all."""
         self._call("DELETE", f"/history/{quote(key, safe='')}" if key is not None else "/history")
 
-    def submissions(self, state: str | None = None) -> dict[str, dict[str, Any]]:
-        """Status objects by id."""
-        answer: dict[str, dict[str, Any]] = self._json("GET", "/submissions", params={"state": state} if state else {})
+    def submissions(self, state: str | None = None, forecast: bool = False) -> dict[str, dict[str, Any]]:
+        """Status objects by id; ``forecast``: with the forecast of each. ``state`` may be several, with commas."""
+        params = {**({"state": state} if state else {}), **({"forecast": "true"} if forecast else {})}
+        answer: dict[str, dict[str, Any]] = self._json("GET", "/submissions", params=params)
         return answer
 
     def status(self, id: str) -> dict[str, Any]:
@@ -81,6 +87,15 @@ class ManagerClient:
     def get(self, id: str, part: str, **params: str) -> Any:
         """A part of a submission: log, report, errors, events, ..."""
         return self._json("GET", f"/submissions/{id}/{part}", params=params)
+
+    def report(self, id: str, **params: str) -> Iterator[bytes]:
+        """A report in the form that ``format`` names, piece by piece. Nothing is sent before the first is asked for."""
+        response = self._call("GET", f"/submissions/{id}/report", params=params, stream=True, timeout=_LONGEST_REPORT)
+        with response:
+            try:
+                yield from response.iter_content(_PIECE)
+            except requests.RequestException as error:
+                raise Unreachable(self.url, f"the report broke off: {type(error).__name__}") from error
 
     def follow_log(self, id: str, **params: str) -> Iterator[str]:
         """The log's lines as they are written, until the submission ends or the manager ends the stream."""

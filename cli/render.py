@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,20 +22,60 @@ _COLOURS = {
 }
 
 
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
+
+
+def printable(text: object) -> str:
+    """The text without what would steer a terminal: an item's error may hold anything."""
+    return str(text).translate(_CONTROLS)
+
+
+def state_style(state: str) -> str:
+    """The colour of a state, empty for none."""
+    return _COLOURS.get(state, "")
+
+
 def state_text(state: str) -> str:
     """The state in its colour (rich markup)."""
-    colour = _COLOURS.get(state)
+    colour = state_style(state)
     return f"[{colour}]{state}[/{colour}]" if colour else state
 
 
-def bar(share: float, width: int, mark: float | None = None) -> str:
+@dataclass(frozen=True)
+class Glyphs:
+    """What bars and sparklines are made of; ``levels`` go from low to high."""
+
+    full: str
+    empty: str
+    mark: str
+    levels: str
+
+
+BLOCKS = Glyphs("█", "░", "┃", "▁▂▃▄▅▆▇█")
+ASCII = Glyphs("#", ".", "|", "_.-:=+*#")
+"""For terminals and files that know nothing else."""
+
+
+def bar(share: float, width: int, mark: float | None = None, glyphs: Glyphs = BLOCKS) -> str:
     """A bar of ``width`` cells filled to ``share``; ``mark`` (the time used up) is shown as a vertical line."""
     filled = round(max(0.0, min(1.0, share)) * width)
-    cells = ["█"] * filled + ["░"] * (width - filled)
+    cells = [glyphs.full] * filled + [glyphs.empty] * (width - filled)
     if mark is not None and width:
         at = min(width - 1, int(max(0.0, min(1.0, mark)) * width))
-        cells[at] = "┃"
+        cells[at] = glyphs.mark
     return "".join(cells)
+
+
+def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = BLOCKS) -> str:
+    """The latest ``width`` values as small columns between zero and the highest of them."""
+    shown = (
+        [max(0.0, value) if math.isfinite(value) else 0.0 for value in values[max(0, len(values) - width) :]]
+        if width > 0
+        else []
+    )
+    top = max(shown, default=0.0)
+    last = len(glyphs.levels) - 1
+    return "".join(glyphs.levels[round(value / top * last) if top > 0 else 0] for value in shown)
 
 
 def percent(share: float | None) -> str:
@@ -67,16 +109,21 @@ def deadline_text(status: Mapping[str, Any]) -> str:
     return f"{format_duration(left)} left" if left >= 0 else f"{format_duration(-left)} over"
 
 
-def progress_line(status: Mapping[str, Any], width: int) -> str:
+def settled(status: Mapping[str, Any]) -> str:
+    """How many items are done or dead, of how many."""
+    counts = status.get("counts") or {}
+    total = counts.get("total")
+    return f"{(counts.get('done') or 0) + (counts.get('dead') or 0)}/{total if total is not None else '?'}"
+
+
+def progress_line(status: Mapping[str, Any], width: int, glyphs: Glyphs = BLOCKS) -> str:
     """One line that says how a submission is doing, at most ``width`` characters wide."""
     counts = status.get("counts") or {}
     replicas = status.get("replicas") or {}
-    settled = (counts.get("done") or 0) + (counts.get("dead") or 0)
-    total = counts.get("total")
     parts = [
         str(status.get("state", "")),
         percent(status.get("progress")),
-        f"{settled}/{total if total is not None else '?'} items",
+        f"{settled(status)} items",
         f"{replicas.get('observed', 0)} replicas",
         deadline_text(status),
     ]
@@ -89,5 +136,5 @@ def progress_line(status: Mapping[str, Any], width: int) -> str:
     room = width - len(text) - 3
     if room >= 8:
         used = status.get("time_progress") if status.get("deadline") else None
-        text = f"{bar(status.get('progress') or 0.0, min(room, 40), used)}  {text}"
+        text = f"{bar(status.get('progress') or 0.0, min(room, 40), used, glyphs)}  {text}"
     return text[:width]

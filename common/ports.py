@@ -167,6 +167,11 @@ class MetricStore(Protocol):
     def read(self, submission: str, measurement: Measurement, since: float = 0.0) -> list[Point]:
         """Samples of one measurement of one submission after ``since`` (Unix s), oldest first."""
 
+    def read_several(
+        self, submission: str, measurements: Sequence[Measurement], since: float = 0.0
+    ) -> dict[str, list[Point]]:
+        """The same of several measurements, by their names; a store that keeps them together reads them once."""
+
     def expire(self, submission: str, ttl: float) -> None:
         """Forget a submission's series after ttl seconds, where the store can. Raises Unavailable."""
 

@@ -21,6 +21,7 @@ from common.plugins import list_plugins
 from manager.clusters import ClusterRegistry, Known, NewCertificate, NewCluster
 from manager.following import Following
 from manager.histories import Histories, PastRuns
+from manager.report_forms import Asked, in_form, wanted_form
 from manager.reports import Reports
 from manager.service import Accepted, ManagerService, Request, Selection
 
@@ -69,7 +70,8 @@ def _register_submissions(app: Flask, service: ManagerService) -> None:
     @app.get("/submissions")
     def listing() -> Response:
         limit = _whole("limit", -1, -1, _MOST_LISTED)
-        return jsonify(service.listing(Selection(_states(), request.args.get("name"), None if limit < 0 else limit)))
+        selection = Selection(_states(), request.args.get("name"), None if limit < 0 else limit)
+        return jsonify(service.listing(selection, with_forecast=_switch("forecast")))
 
     @app.delete("/submissions")
     def delete_ended() -> tuple[str, int]:
@@ -129,7 +131,12 @@ def _register_reports(app: Flask, service: ManagerService, reports: Reports) -> 
 
     @app.get("/submissions/<id>/report")
     def report(id: str) -> Response:
-        return jsonify(reports.report(id))
+        form = wanted_form(request)
+        if form is None:
+            return jsonify(reports.report(id))
+        rows = _whole("rows", -1, 2, _MOST_LINES)
+        asked = Asked(id, _switch("partial"), _switch("detailed"), None if rows < 0 else rows)
+        return in_form(reports.made, form, asked)
 
     @app.get("/submissions/<id>/errors")
     def errors(id: str) -> Response:

@@ -61,6 +61,8 @@ SUBMISSION_RECORDS = "submission"
 """Kind of the records that hold the submissions."""
 _LOOP_TIMEOUT = 2.0
 """Seconds another service gets to answer the loop: a step must stay short, and it is tried again."""
+_REPORT_TIMEOUT = 30.0
+"""Seconds the monitor gets to read a submission's series: days of them take some."""
 _CHECK_TIMEOUT = 15.0
 """Seconds another service gets to look at its cluster: longer than it waits for a server that does not answer."""
 
@@ -71,8 +73,9 @@ class _MonitorsReports:
 
     client: ServiceClient
 
-    def detailed(self, id: str) -> Any:
-        return self.client.get_json(f"/monitoring/{id}/report/detailed")
+    def detailed(self, id: str, partial: bool = False, rows: int | None = None) -> Any:
+        asked = ([] if rows is None else [f"rows={rows}"]) + (["partial=true"] if partial else [])
+        return self.client.get_json(f"/monitoring/{id}/report/detailed?{'&'.join(asked)}")
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             settings.admission,
         )
         service = ManagerService(stores, admission, clusters, outlook, settings.idempotency_keep)
-        monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token))
+        monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token, timeout=_REPORT_TIMEOUT))
         following = FollowRules(most=settings.log_followers, limit=settings.log_follow_limit)
         reports = Reports(stores, service, monitor, settings.namespace, following)
         register(app, service, reports, clusters, histories, settings.max_item, settings.cors_origin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from asperathos_worker.queue.api import QueueMissing, ServiceQueue
 from asperathos_worker.queue.records import ItemFailure, ItemResult
@@ -19,6 +19,7 @@ from common.logging import get_logger
 from manager.book import as_told
 from manager.following import Following, FollowRules, LogFollower, Wanted
 from manager.lifecycle import exists_in_cluster
+from manager.reporting.gathering import DetailedReports, ReportMaker
 from manager.service import ManagerService, Stores, reachable
 
 log = get_logger(__name__)
@@ -27,13 +28,6 @@ _MOST_FAILURES = 1000
 _MOST_EVENTS = 1000
 _MOST_LIVE_PODS = 100
 _STREAM_PAGE = 1000
-
-
-class DetailedReports(Protocol):
-    """Who keeps the series measured."""
-
-    def detailed(self, id: str) -> Any:
-        """``{"<second>": {job_progress, time_progress, replicas, error}}``. Raises NotFound and Unavailable."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class ResultPage:
 
 
 class Reports:
-    """``namespace`` is where submissions that name none run."""
+    """``namespace`` is where submissions that name none run; ``made`` makes whole reports of what is kept."""
 
     def __init__(
         self,
@@ -59,6 +53,7 @@ class Reports:
         self._stores = stores
         self._service = service
         self._detailed = detailed
+        self.made = ReportMaker(stores, service, detailed)
         self._namespace = namespace
         self._follower = LogFollower(stores.clusters, stores.texts, stores.clock, self._record, following)
 

@@ -151,8 +151,8 @@ class ManagerService:
             "forecast": planned(spec, items, answer, draft.created_at),
         }
 
-    def listing(self, selection: Selection) -> dict[str, dict[str, Any]]:
-        """Status objects by id, oldest first."""
+    def listing(self, selection: Selection, with_forecast: bool = False) -> dict[str, dict[str, Any]]:
+        """Status objects by id, oldest first; ``with_forecast``: as complete as each by itself."""
         shown = [
             submission
             for submission in self._stores.records.all().values()
@@ -162,7 +162,12 @@ class ManagerService:
             shown = shown[max(0, len(shown) - selection.limit) :]
         observations = self._stores.observations.all([submission.id for submission in shown])
         now = self._stores.clock.now()
-        return {submission.id: status(submission, observations.get(submission.id), now) for submission in shown}
+        if not with_forecast:
+            return {submission.id: status(submission, observations.get(submission.id), now) for submission in shown}
+        return {
+            submission.id: full_status(submission, observations.get(submission.id), self._decision(submission.id), now)
+            for submission in shown
+        }
 
     def status(self, id: str, with_spec: bool = False) -> dict[str, Any]:
         """One status object. Raises NotFound."""

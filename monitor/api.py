@@ -14,6 +14,8 @@ from monitor.service import MonitorService
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SWITCH = {"": True, "true": True, "1": True, "false": False, "0": False}
+_ROWS = re.compile(r"[0-9]{1,7}", re.ASCII)
+_LEAST_ROWS = 2
 _RUNNING = {"message": "Job is running yet!"}
 
 
@@ -51,7 +53,7 @@ def register(app: Flask, service: MonitorService, token: str) -> None:
 
     @app.get("/monitoring/<id>/report/detailed")
     def detailed(id: str) -> tuple[Response, int]:
-        found = service.detailed_report(_checked(id), _switch("partial"))
+        found = service.detailed_report(_checked(id), _switch("partial"), _most_rows())
         return (jsonify(_RUNNING), 202) if found is None else (jsonify(found), 200)
 
 
@@ -71,3 +73,13 @@ def _switch(name: str) -> bool:
     if given.lower() not in _SWITCH:
         raise BadRequest(f"{name} must be true or false", [Fault(name, "must be true or false")])
     return _SWITCH[given.lower()]
+
+
+def _most_rows() -> int | None:
+    given = request.args.get("rows")
+    if given is None:
+        return None
+    if not _ROWS.fullmatch(given) or int(given) < _LEAST_ROWS:
+        problem = f"must be a whole number from {_LEAST_ROWS} to 9999999"
+        raise BadRequest(f"rows {problem}", [Fault("rows", problem)])
+    return int(given)

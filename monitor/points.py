@@ -1,8 +1,8 @@
-"""From an Observation to points of the time series, and from the series to the detailed report."""
+"""From an Observation to points of the time series."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from common.domain.forecast import Forecast
 from common.domain.metrics import (
@@ -27,14 +27,6 @@ from common.domain.metrics import (
 )
 from common.domain.progress import Observation
 from common.http.contracts import MonitoringInfo
-
-DETAILED: Mapping[str, Measurement] = {
-    "job_progress": JOB_PROGRESS,
-    "time_progress": TIME_PROGRESS,
-    "replicas": PARALLELISM,
-    "error": PROGRESS_ERROR,
-}
-"""The detailed report's columns and where they come from."""
 
 
 def tags_of(info: MonitoringInfo) -> dict[str, str]:
@@ -125,25 +117,3 @@ def _attempts(observation: Observation) -> dict[str, float]:
         "released": observation.released,
         "retried": observation.retried,
     }
-
-
-def detailed_report(columns: Mapping[str, Iterable[Point]], created_at: float) -> dict[str, dict[str, float | None]]:
-    """Rows by second since acceptance, in order of time.
-
-    ``columns`` are points by the names of DETAILED; what was not measured at a moment is None. A second with several
-    measurements has the first under its own name and the others under fractions of it (``12``, ``12.500000``), so that
-    none is lost.
-    """
-    moments: dict[float, dict[str, float | None]] = {}
-    for column, points in columns.items():
-        for point in points:
-            row = moments.setdefault(point.at, dict.fromkeys(DETAILED))
-            row[column] = point.fields.get("value")
-    report: dict[str, dict[str, float | None]] = {}
-    for at, row in sorted(moments.items()):
-        seconds = max(0.0, at - created_at)
-        name = str(int(seconds))
-        if name in report:
-            name = f"{seconds:.6f}"
-        report[name] = row
-    return report

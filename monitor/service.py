@@ -9,8 +9,8 @@ from common.domain.errors import BadRequest, Conflict, Fault, NotFound
 from common.domain.progress import Observation
 from common.http.contracts import MonitoringReport, MonitoringRequest, MonitoringView
 from common.ports import Clock, MetricStore, Records, Versioned, Wakeups
+from monitor.detailed import MEASURED, Row, detailed_report
 from monitor.monitors import Monitor, faults_in
-from monitor.points import DETAILED, detailed_report
 from monitor.record import Monitoring
 
 SERVICE = "monitor"
@@ -91,13 +91,15 @@ class MonitorService:
         monitoring = self._get(id).value
         return monitoring.report() if monitoring.ended else None
 
-    def detailed_report(self, id: str, partial: bool) -> dict[str, dict[str, float | None]] | None:
-        """All measurements by second; None while they go on, unless ``partial``. Raises NotFound."""
+    def detailed_report(self, id: str, partial: bool, most: int | None = None) -> dict[str, Row] | None:
+        """All measurements by second, or ``most`` of the rows; None while they go on, unless ``partial``.
+
+        Raises NotFound."""
         monitoring = self._get(id).value
         if not monitoring.ended and not partial:
             return None
-        columns = {name: self._metrics.read(id, measurement) for name, measurement in DETAILED.items()}
-        return detailed_report(columns, monitoring.request.plugin_info.created_at)
+        series = self._metrics.read_several(id, MEASURED)
+        return detailed_report(series, monitoring.request.plugin_info.created_at, most)
 
     def _get(self, id: str) -> Versioned[Monitoring]:
         kept = self._records.get(id)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from common.svg import STYLE, Chart, Point, Series, draw
 from simulator.outlook import Outlook
 from simulator.run import Run
-from simulator.svg import STYLE, Chart, Point, Series, draw
 from simulator.table import rows
 
 _PAGE = """<!doctype html>

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmarks.control_parts.summary import Line
-from simulator.svg import Chart, Series, draw
+from common.svg import Chart, Series, draw
 
 _OURS = {"deadline", "latency"}
 _TOLD = {"nothing": "", "timeout": " + timeout", "history": " + history", "": ""}

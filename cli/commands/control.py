@@ -6,13 +6,14 @@ import time
 
 import click
 
+from cli.arguments import submission_id
 from cli.client import ManagerClient
 from cli.context import Output, manager_command
 from cli.render import TERMINAL_STATES
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @click.option("--now", is_flag=True, help="Terminate: do not let running items finish.")
 @click.option("--wait/--no-wait", default=True, help="Return when it has ended [default: wait].")
 @manager_command
@@ -30,7 +31,7 @@ def stop(client: ManagerClient, output: Output, id: str, now: bool, wait: bool) 
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @manager_command
 def delete(client: ManagerClient, output: Output, id: str) -> None:
     """Forget an ended submission: its record, results, logs and report."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from cli.arguments import submission_id
 from cli.client import ManagerClient
 from cli.context import Output, manager_command
 from cli.render import TERMINAL_STATES, duration, moment, percent
@@ -28,7 +29,7 @@ _COLUMNS = {
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @manager_command
 def forecast(client: ManagerClient, output: Output, id: str) -> None:
     """Say when submission ID is expected to end, how probably in time, and what it will still cost."""
@@ -89,7 +90,7 @@ def _spent(cost: Mapping[str, Any] | None) -> str:
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @click.option("-n", "--count", type=click.IntRange(1, 5000), default=20, show_default=True, help="The last so many.")
 @manager_command
 def decisions(client: ManagerClient, output: Output, id: str, count: int) -> None:
@@ -118,7 +119,7 @@ def decision_line(decision: Mapping[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @click.option("--deadline", help="Another deadline, from acceptance on: 30m, 1h30m; none takes it away.")
 @click.option("--finish-in", help="Another deadline, from now on.")
 @click.option("--latency", help="Another latency target of a stream.")

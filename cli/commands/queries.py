@@ -1,19 +1,18 @@
-"""Commands that only ask: list, status, logs, results, report, events, nodes."""
+"""Commands that only ask: list, status, logs, results, events, nodes."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import Any
 
 import click
 from rich.table import Table
 
-from cli import exit_codes
+from cli.arguments import submission_id
 from cli.client import ManagerClient
 from cli.context import Output, manager_command
-from cli.render import TERMINAL_STATES, bar, deadline_text, duration, moment, percent, state_text
+from cli.render import TERMINAL_STATES, bar, deadline_text, duration, moment, percent, printable, state_text
 
 
 @click.command("list")
@@ -35,7 +34,7 @@ def list_submissions(client: ManagerClient, output: Output, state: str | None) -
         counts, replicas = status.get("counts") or {}, status.get("replicas") or {}
         table.add_row(
             id,
-            str(status.get("name", "")),
+            printable(status.get("name", "")),
             state_text(str(status.get("state", ""))),
             f"{bar(status.get('progress') or 0.0, 10)} {percent(status.get('progress'))}",
             str(counts.get("total") if counts.get("total") is not None else counts.get("done", 0)),
@@ -46,7 +45,7 @@ def list_submissions(client: ManagerClient, output: Output, state: str | None) -
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @manager_command
 def status(client: ManagerClient, output: Output, id: str) -> None:
     """Show where submission ID stands."""
@@ -85,7 +84,7 @@ def _status_pairs(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @click.option("--pod", help="Only this pod.")
 @click.option("-f", "--follow", "keep_on", is_flag=True, help="Go on until the submission ends.")
 @click.option("--tail", type=click.IntRange(min=0), help="Only so many lines of each pod's past.")
@@ -118,7 +117,7 @@ def _follow(client: ManagerClient, id: str, parameters: dict[str, str]) -> None:
 
 
 @click.command()
-@click.argument("id")
+@submission_id
 @click.option("--format", "form", type=click.Choice(["jsonl", "text"]), default="text", show_default=True)
 @manager_command
 def results(client: ManagerClient, output: Output, id: str, form: str) -> None:
@@ -131,42 +130,7 @@ def results(client: ManagerClient, output: Output, id: str, form: str) -> None:
 
 
 @click.command()
-@click.argument("id")
-@click.option("--detailed", is_flag=True, help="The series over time as well (JSON only).")
-@manager_command
-def report(client: ManagerClient, output: Output, id: str, detailed: bool) -> None:
-    """Report how an ended submission went: deadline, cost in replica-seconds, scalings, errors."""
-    answer = client.status(id)
-    if answer.get("state") not in TERMINAL_STATES:
-        output.note(f"{id} is {answer.get('state')}: the report comes when it has ended ('asperathos watch {id}')")
-        sys.exit(exit_codes.REJECTED)
-    if output.as_json:
-        output.document({**answer, "series": client.get(id, "report")} if detailed else answer)
-        return
-    _print_pairs(output, _report_pairs(answer))
-
-
-def _report_pairs(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    counts = answer.get("counts") or {}
-    errors = {name: answer.get(name) for name in ("final_error", "max_error", "min_error")}
-    pairs = [
-        ("submission", f"{answer.get('id')} ({answer.get('name')})"),
-        ("state", str(answer.get("state"))),
-        ("reason", str(answer.get("reason") or "")),
-        ("items", f"{counts.get('done', 0)} done, {counts.get('dead', 0)} dead of {counts.get('total', '?')}"),
-        ("took", duration(answer.get("execution_time"))),
-        ("deadline", f"{duration(answer['deadline'])}: {deadline_text(answer)}" if answer.get("deadline") else "none"),
-        ("law", str(answer.get("scaling_strategy") or "")),
-        ("replica-seconds", f"{answer['replica_seconds']:.1f}" if answer.get("replica_seconds") is not None else ""),
-        ("peak replicas", str(answer.get("peak_replicas", ""))),
-        ("scalings", str(answer.get("scalings", ""))),
-        *((name.replace("_", " "), f"{value[0]:+.3f} at {value[1]}") for name, value in errors.items() if value),
-    ]
-    return [(name, value) for name, value in pairs if value]
-
-
-@click.command()
-@click.argument("id")
+@submission_id
 @manager_command
 def events(client: ManagerClient, output: Output, id: str) -> None:
     """Print the life of submission ID: states, decisions, what went wrong."""
@@ -176,7 +140,7 @@ def events(client: ManagerClient, output: Output, id: str) -> None:
         return
     for event in answer["events"]:
         mark = "!" if event.get("warning") else " "
-        click.echo(f"{moment(event['at'])} {mark} {event['kind']:<9} {event['message']}")
+        click.echo(f"{moment(event['at'])} {mark} {event['kind']:<9} {printable(event['message'])}")
 
 
 @click.command()
@@ -207,4 +171,4 @@ def nodes(client: ManagerClient, output: Output, cluster: str | None) -> None:
 def _print_pairs(output: Output, pairs: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        output.console.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
+        output.console.print(f"{name:<{width}}  {printable(value)}", markup=False, soft_wrap=True)

@@ -59,6 +59,11 @@ class InfluxMetrics:
             Point(measurement.name, submission, at / _BILLION, each) for at, each in sorted(moments.items()) if each
         ]
 
+    def read_several(
+        self, submission: str, measurements: Sequence[Measurement], since: float = 0.0
+    ) -> dict[str, list[Point]]:
+        return {measurement.name: self.read(submission, measurement, since) for measurement in measurements}
+
     def expire(self, submission: str, ttl: float) -> None:
         """Deletes when ``ttl`` is 0; otherwise the bucket's retention ends the series."""
         if ttl <= 0:

@@ -20,6 +20,7 @@ import redis
 from asperathos_worker.queue.api import QueueMissing, QueueRefused
 from asperathos_worker.queue.records import (
     ItemFailure,
+    ItemLine,
     ItemResult,
     ItemState,
     NewItem,
@@ -230,6 +231,14 @@ class ListQueue:
         """None: the original's lists know no ids."""
         self._must_be_open()
         return []
+
+    def lines(self, place: str, cursor: int = 0, count: int = 1000) -> tuple[list[ItemLine], int]:
+        """Of the done ones their positions among the results, nothing else is known; the others have no ids here."""
+        if place != "done":
+            self._must_be_open()
+            return [], cursor
+        page, following = self.results(cursor, count)
+        return [ItemLine(result.id, place, 1, 0) for result in page], following
 
     def reported(self) -> Mapping[str, Mapping[str, float]]:
         """Nothing: the original's contract has no metrics."""

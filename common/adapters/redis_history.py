@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -19,6 +19,7 @@ from common.logging import get_logger
 
 M = TypeVar("M", bound=BaseModel)
 log = get_logger(__name__)
+_PAGE = 2000
 _CLOCKS_APART = 60.0
 """Most seconds that the clocks of who measures and of Redis may differ."""
 
@@ -111,17 +112,36 @@ class RedisMetrics:
             log.warning("metrics_delayed", points=len(points), lost=lost, error=error.message)
 
     def read(self, submission: str, measurement: Measurement, since: float = 0.0) -> list[Point]:
+        return self.read_several(submission, (measurement,), since)[measurement.name]
+
+    def read_several(
+        self, submission: str, measurements: Sequence[Measurement], since: float = 0.0
+    ) -> dict[str, list[Point]]:
+        names = [measurement.name for measurement in measurements]
+        # By time, so that an entry whose writing was repeated is one, and one that was written in parts.
+        moments: dict[float, dict[str, dict[str, float]]] = {}
+        for entry in self._entries(submission, since):
+            at, measured = float(entry["t"]), json.loads(entry["d"])
+            if at > since:
+                moments.setdefault(at, {}).update((name, measured[name]) for name in names if name in measured)
+        ordered = sorted(moments.items())
+        return {
+            name: [Point(name, submission, at, measured[name]) for at, measured in ordered if name in measured]
+            for name in names
+        }
+
+    def _entries(self, submission: str, since: float) -> Iterator[dict[str, str]]:
+        """Page by page: Redis serves nobody else meanwhile."""
         # An entry's own time is that of its writing, not before that of its measurement but for the clocks' difference.
         first = "-" if since <= _CLOCKS_APART else str(int((since - _CLOCKS_APART) * 1000))
-        with translated():
-            entries: Any = self._client.xrange(redis_keys.metrics(submission), min=first)
-        # By time, so that an entry whose writing was repeated is one.
-        moments: dict[float, dict[str, float]] = {}
-        for _, entry in entries:
-            at, measured = float(entry["t"]), json.loads(entry["d"])
-            if at > since and measurement.name in measured:
-                moments[at] = measured[measurement.name]
-        return [Point(measurement.name, submission, at, fields) for at, fields in sorted(moments.items())]
+        while True:
+            with translated():
+                page: Any = self._client.xrange(redis_keys.metrics(submission), min=first, count=_PAGE)
+            for _, entry in page:
+                yield entry
+            if len(page) < _PAGE:
+                return
+            first = f"({page[-1][0]}"
 
     def expire(self, submission: str, ttl: float) -> None:
         with translated():

@@ -20,7 +20,7 @@ from common.adapters.influx_server import InfluxSettings
 from common.adapters.outbox import OutboxLimits
 from common.adapters.redis_history import RedisMetrics
 from common.domain.errors import Unavailable
-from common.domain.metrics import JOB_PROGRESS, MEASUREMENTS, PARALLELISM, QUEUE, Measurement, Point
+from common.domain.metrics import JOB_PROGRESS, MEASUREMENTS, PARALLELISM, PROGRESS_ERROR, QUEUE, Measurement, Point
 from common.ports import MetricStore
 from tests.fakes.records import MemoryMetrics
 from tests.support.influx import CountingMeter, influx_metrics
@@ -81,6 +81,20 @@ def test_points_are_read_by_measurement_oldest_first(bench: Bench) -> None:
     assert bench.metrics.read(bench.id, JOB_PROGRESS) == [_point(at, at / 3, id=bench.id) for at in moments]
     assert bench.metrics.read(bench.id, QUEUE)[0].fields == {"ready": 3, "done": 1.0}
     assert bench.metrics.read(bench.id, PARALLELISM) == []
+
+
+def test_several_measurements_are_read_at_once(bench: Bench) -> None:
+    for at in (1000.25, 1002.5, 1004.0):
+        bench.write(_point(at, at, JOB_PROGRESS, bench.id), Point(QUEUE.name, bench.id, at, {"ready": 3.0}))
+    bench.write(_point(1006.0, 1.0, PARALLELISM, bench.id))
+    wanted = (QUEUE, PARALLELISM, PROGRESS_ERROR)
+    found = bench.metrics.read_several(bench.id, wanted, 1001.0)
+    assert found == {measurement.name: bench.metrics.read(bench.id, measurement, 1001.0) for measurement in wanted}
+    assert {name: len(points) for name, points in found.items()} == {
+        QUEUE.name: 2,
+        PARALLELISM.name: 1,
+        PROGRESS_ERROR.name: 0,
+    }
 
 
 @pytest.mark.parametrize("base", [1000.0, 0.0])

@@ -596,3 +596,65 @@ def test_a_stream_keeps_a_bounded_number_of_finished_items(queue: Queue) -> None
     results, cursor = queue.results(cursor)
     assert [result.id for result in results] == ["4"]
     assert queue.results(cursor)[0] == []
+
+
+def test_lines_tell_what_became_of_each_item(queue: Queue, world: World) -> None:
+    queue.put([*batch(4), NewItem("with a colon", "a b:c\n"), NewItem("x", "ü")])
+    began = queue.stats().at
+    leases = queue.take("w 1", 0, 5).leases
+    world.advance(3)
+    queue.finish_and_take("w 1", 0, [Ack("a b:c\n", 1, "r" * 1000)], 0)
+    queue.fail("w 1", leases[0], "lost\ncause", permanent=True)
+    queue.fail("w 1", leases[1], "try again")
+    queue.release("w 1", [leases[2]])
+    (done,), _ = queue.lines("done")
+    assert (done.id, done.place, done.attempt, done.failures, done.worker, done.error) == (
+        *("a b:c\n", "done", 1, 0),
+        *("w 1", ""),
+    )
+    assert done.started is not None and done.ended is not None
+    assert done.started == pytest.approx(began, abs=1.0)
+    assert done.ended - done.started == pytest.approx(3.0, abs=1.0)
+    (dead,), _ = queue.lines("dead")
+    assert (dead.id, dead.attempt, dead.failures, dead.started, dead.error) == ("0", 1, 1, None, "lost\ncause")
+    assert dead.ended == pytest.approx(done.ended, abs=1.0)
+    (delayed,), _ = queue.lines("delayed")
+    assert (delayed.id, delayed.attempt, delayed.failures, delayed.worker, delayed.error) == (
+        "1",
+        1,
+        1,
+        "",
+        "try again",
+    )
+    (leased,), _ = queue.lines("leased")
+    assert (leased.id, leased.worker, leased.started, leased.ended) == ("3", "w 1", done.started, None)
+    ready, _ = queue.lines("ready")
+    assert [(one.id, one.attempt, one.started) for one in ready] == [("2", 1, None), ("ü", 0, None)]
+    with pytest.raises(ValueError, match="nowhere"):
+        queue.lines("nowhere")
+
+
+def test_lines_are_paged(queue: Queue) -> None:
+    queue.put(batch(130))
+    leases = queue.take("w", 0, 120).leases
+    queue.finish_and_take("w", 0, [Ack(lease.id, 1) for lease in leases], 0)
+    seen: list[str] = []
+    cursor = 0
+    while True:
+        page, cursor = queue.lines("done", cursor, 55)
+        seen += [one.id for one in page]
+        if len(page) < 55:
+            break
+    assert seen == ids(leases)
+    assert queue.lines("done", cursor, 55) == ([], cursor)
+    assert queue.lines("ready", 8, 0) == ([], 8)
+    assert [one.id for one in queue.lines("ready", 8, 10)[0]] == ["128", "129"]
+
+
+def test_lines_of_a_stream_go_on_where_they_are_kept(queue: Queue) -> None:
+    queue.open(QueueConfig(stream=True, retain=2))
+    queue.put(batch(5))
+    for lease in queue.take("w", 0, 5).leases:
+        queue.finish_and_take("w", 0, [Ack(lease.id, lease.attempt)], 0)
+    page, cursor = queue.lines("done")
+    assert ([one.id for one in page], cursor) == (["3", "4"], 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -37,10 +38,45 @@ def test_the_whole_way(stack: StackProcess, tmp_path: Path) -> None:
     assert "working on two" in stack.cli("logs", id).stdout
     assert "replica-seconds" in stack.cli("report", id).stdout
     assert json.loads(stack.cli("report", id, "--json").stdout)["deadline_met"] is True
+    page = tmp_path / "report.html"
+    assert stack.cli("report", id, "--format", "html", "-o", str(page)).stdout == ""
+    assert "<svg" in page.read_text() and "before its deadline" in page.read_text()
+    rows = list(csv.DictReader(stack.cli("report", id, "--format", "csv").stdout.splitlines()))
+    assert [(row["state"], row["attempts"], row["error"]) for row in rows] == [("done", "1", "")] * 3
+    assert all(float(row["service_seconds"]) > 0 and float(row["wait_seconds"]) > 0 for row in rows)
+    assert id in json.loads(stack.cli("top", "--all", "-n", "1", "--json").stdout)
     assert "completed" in stack.cli("events", id).stdout
     assert stack.cli("watch", id).returncode == 0
     assert stack.cli("delete", id).returncode == 0
     assert stack.cli("status", id, check=False).returncode == 4
+
+
+def test_submissions_are_compared(stack: StackProcess, tmp_path: Path) -> None:
+    ids = []
+    for failing in ("true", "false"):
+        document = {**GOOD, "run": failing, "workload": ["x"], "retries": 0}
+        submitted = stack.cli("submit", write(tmp_path / "job.yaml", document), "--watch", check=False)
+        ids.append(submitted.stderr.split()[0])
+    lines = {line.split("  ")[0]: line.split() for line in stack.cli("compare", *ids).stdout.splitlines()}
+    assert lines["state"][1:] == ["completed", "failed"]
+    assert lines["items dead"][2:] == ["0", "1"]
+    told = json.loads(stack.cli("compare", *ids, "--json").stdout)["submissions"]
+    assert [told[id]["items_dead"] for id in ids] == [0, 1]
+    page = tmp_path / "comparison.html"
+    stack.cli("compare", *ids, "--format", "html", "-o", str(page))
+    assert all(id in page.read_text() for id in ids)
+    assert stack.cli("compare", ids[0], "kj-0000000", check=False).returncode == 4
+
+
+def test_of_one_that_runs_there_is_a_partial_report(stack: StackProcess, tmp_path: Path) -> None:
+    document = {**GOOD, "run": "sleep 30", "deadline": "1h", "grace_period": 1}
+    id = stack.cli("submit", write(tmp_path / "job.yaml", document)).stdout.strip()
+    stack.wait_for(id, lambda now: now["state"] == "ongoing")
+    refused = stack.cli("report", id, check=False)
+    assert (refused.returncode, "--partial" in refused.stderr) == (4, True)
+    assert "so far" in stack.cli("report", id, "--partial").stdout
+    assert id in stack.cli("top", "-n", "1").stdout
+    stack.cli("stop", id, "--now")
 
 
 def test_a_bad_document_names_every_fault(stack: StackProcess, tmp_path: Path) -> None:

@@ -265,6 +265,11 @@ class MemoryMetrics(_Store):
                 if (point.submission, point.measurement) == (submission, measurement.name) and point.at > since
             ]
 
+    def read_several(
+        self, submission: str, measurements: Sequence[Measurement], since: float = 0.0
+    ) -> dict[str, list[Point]]:
+        return {measurement.name: self.read(submission, measurement, since) for measurement in measurements}
+
     def expire(self, submission: str, ttl: float) -> None:
         with self._lock:
             self._check()

@@ -89,8 +89,10 @@ class FakeDetailed:
     """Implements manager.reports.DetailedReports."""
 
     series: dict[str, Any] = field(default_factory=dict)
+    asked: list[tuple[str, bool, int | None]] = field(default_factory=list)
 
-    def detailed(self, id: str) -> Any:
+    def detailed(self, id: str, partial: bool = False, rows: int | None = None) -> Any:
+        self.asked.append((id, partial, rows))
         if id not in self.series:
             raise NotFound(f"{id} was never measured")
         return self.series[id]

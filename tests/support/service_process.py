@@ -23,11 +23,6 @@ class ServiceProcess:
         self._settings = {f"ASPERATHOS_{key.upper()}": value for key, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
     def start(self) -> None:
         """Start it and wait until it answers; raises RuntimeError with its log when it does not."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ASPERATHOS_")}

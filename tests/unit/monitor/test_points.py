@@ -9,17 +9,12 @@ from common.domain.metrics import (
     PROGRESS_ERROR,
     QUEUE_WAIT,
     TAGS,
-    Point,
 )
 from common.domain.progress import Counts, ServiceTimes, Usage
 from common.domain.queues import QueueAddress
 from common.http.contracts import MonitoringInfo
-from monitor.points import DETAILED, detailed_report, forecast_points, points_of, tags_of
+from monitor.points import forecast_points, points_of, tags_of
 from tests.unit.monitor.builders import ID, observation
-
-
-def _points(*moments: tuple[float, float]) -> list[Point]:
-    return [Point("any", ID, at, {"value": value}) for at, value in moments]
 
 
 def test_every_declared_measurement_is_written_with_its_declared_fields() -> None:
@@ -85,23 +80,3 @@ def test_tags_are_those_declared_and_tell_what_is_known() -> None:
     assert tags_of(info) == {"name": "tides", "kind": "batch", "law": "pid", "namespace": "jobs"}
     whole = tags_of(info.model_copy(update={"cluster": "east"}))
     assert {"submission", "job", *whole} == set(TAGS)
-
-
-def test_rows_are_named_by_second_in_order() -> None:
-    moments = [(at, at) for at in (1011.9, 1000.2, 1002.0)]
-    report = detailed_report({name: _points(*moments) for name in DETAILED}, 1000.0)
-    assert list(report) == ["0", "2", "11"]
-    assert report["11"] == {"job_progress": 1011.9, "time_progress": 1011.9, "replicas": 1011.9, "error": 1011.9}
-
-
-def test_no_measurement_of_a_crowded_second_is_lost() -> None:
-    moments = [(1005.0, 1.0), (1005.25, 2.0), (1005.5, 3.0), (1006.0, 4.0)]
-    report = detailed_report({"error": _points(*moments)}, 1000.0)
-    assert [row["error"] for row in report.values()] == [1.0, 2.0, 3.0, 4.0]
-    assert list(report) == ["5", "5.250000", "5.500000", "6"]
-
-
-def test_what_was_not_measured_is_none() -> None:
-    assert detailed_report({"replicas": _points((1000.0, 2.0))}, 1000.0) == {
-        "0": {"job_progress": None, "time_progress": None, "replicas": 2.0, "error": None}
-    }

@@ -7,6 +7,7 @@ from typing import Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple
 from .records import (
     Ack,
     ItemFailure,
+    ItemLine,
     ItemResult,
     ItemState,
     Lease,
@@ -108,6 +109,13 @@ class ServiceQueue(Protocol):
 
     def items(self, ids: Iterable[str]) -> List[ItemState]:
         """Where these items are; unknown ids are left out."""
+
+    def lines(self, place: str, cursor: int = 0, count: int = 1000) -> Tuple[List[ItemLine], int]:
+        """The items of one of PLACES from cursor on, without payloads and results, and the cursor to go on from.
+
+        Done and dead ones are in the order in which they ended, leased and delayed ones in that of when this ends,
+        ready ones in the queue's. While workers work, outstanding items move on between two pages.
+        """
 
     def reported(self) -> Mapping[str, Mapping[str, float]]:
         """Application metrics: name -> worker -> last value."""

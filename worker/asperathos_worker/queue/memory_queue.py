@@ -9,9 +9,11 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, 
 from .api import QueueClosed, QueueMissing
 from .histogram import observed
 from .records import (
+    PLACES,
     Ack,
     Histogram,
     ItemFailure,
+    ItemLine,
     ItemResult,
     ItemState,
     Lease,
@@ -284,6 +286,18 @@ class MemoryQueue:
                 for item in (self._items[id] for id in ids if id in self._items)
             ]
 
+    def lines(self, place: str, cursor: int = 0, count: int = 1000) -> Tuple[List[ItemLine], int]:
+        if place not in PLACES:
+            raise ValueError(f"no place of items: {place}")
+        with self._lock:
+            self._rules()
+            if count <= 0:
+                return [], cursor
+            dropped = self._done - len(self._finished) if place == "done" else 0
+            first = max(0, cursor, dropped)
+            page = self._lines_at(place)[first - dropped : first - dropped + count]
+            return page, max(cursor, first + len(page))
+
     def reported(self) -> Mapping[str, Mapping[str, float]]:
         with self._lock:
             return {name: dict(values) for name, values in self._reported.items()}
@@ -301,6 +315,38 @@ class MemoryQueue:
 
     def _at(self, place: str) -> List[_Item]:
         return [item for item in self._items.values() if item.place == place]
+
+    def _lines_at(self, place: str) -> List[ItemLine]:
+        if place == "done":
+            return [
+                ItemLine(
+                    one.id, place, one.attempt, self._items[one.id].failures, one.worker, one.started, one.finished
+                )
+                for one in self._finished
+            ]
+        if place == "dead":
+            return [
+                ItemLine(one.id, place, one.attempt, self._items[one.id].failures, one.worker, None, one.at, one.error)
+                for one in self._dead
+            ]
+        if place == "ready":
+            items = [self._items[id] for id in self._ready]
+        else:
+            items = sorted(self._at(place), key=lambda item: (item.until, item.id))
+        leased = place == "leased"
+        return [
+            ItemLine(
+                item.id,
+                place,
+                item.attempt,
+                item.failures,
+                item.worker if leased else "",
+                item.started if leased else None,
+                None,
+                item.error,
+            )
+            for item in items
+        ]
 
     def _due(self, place: str, now: float) -> List[_Item]:
         late = [item for item in self._at(place) if item.until <= now]

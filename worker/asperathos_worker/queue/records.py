@@ -185,6 +185,29 @@ class ItemState:
     error: str = ""
 
 
+PLACES = ("done", "dead", "leased", "delayed", "ready")
+"""Where an item may be."""
+
+
+@dataclass(frozen=True)
+class ItemLine:
+    """What became of one item, without its payload and its result.
+
+    ``place`` is one of PLACES, ``attempt`` the latest one. ``started`` and ``ended`` are Unix seconds, None where not
+    known: of a done item when its accepted attempt began and ended, of a dead one when it died, of a leased one when
+    its attempt began. ``error`` is the last one, of items that are not done.
+    """
+
+    id: str
+    place: str
+    attempt: int
+    failures: int
+    worker: str = ""
+    started: Optional[float] = None
+    ended: Optional[float] = None
+    error: str = ""
+
+
 @dataclass(frozen=True)
 class WorkerInfo:
     """A worker as the queue last heard of it. ``busy`` counts the leases it holds."""

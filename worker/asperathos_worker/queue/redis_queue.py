@@ -11,9 +11,11 @@ import redis
 
 from . import scripts
 from .records import (
+    PLACES,
     Ack,
     Histogram,
     ItemFailure,
+    ItemLine,
     ItemResult,
     ItemState,
     Lease,
@@ -242,6 +244,21 @@ class RedisQueue:
                     ItemState(_text(id), _text(payload), _text(place), attempt, failures, _text(worker), _text(error))
                 )
         return found
+
+    def lines(self, place: str, cursor: int = 0, count: int = 1000) -> Tuple[List[ItemLine], int]:
+        if place not in PLACES:
+            raise ValueError(f"no place of items: {place}")
+        if count <= 0:
+            return [], cursor
+        first, records = self._transport.run(scripts.LINES, [place, max(0, cursor), count])
+        found = []
+        for id, attempt, failures, worker, started, ended, error in records:
+            began = _seconds(started) if started else None
+            over = _seconds(ended) if ended else None
+            found.append(
+                ItemLine(_text(id), place, int(attempt), int(failures), _text(worker), began, over, _text(error))
+            )
+        return found, max(cursor, int(first) + len(found))
 
     def reported(self) -> Mapping[str, Mapping[str, float]]:
         values: Dict[str, Dict[str, float]] = {}

@@ -45,6 +45,7 @@ RESULTS = _load("results")
 FAILURES = _load("failures")
 DEAD = _load("dead")
 ITEMS = _load("items")
+LINES = _load("lines")
 
 PARTS = (
     "config",

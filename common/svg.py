@@ -37,7 +37,8 @@ STYLE = (
     "svg .axis{stroke:#888}svg .line{fill:none;stroke-width:1.8}svg .band{opacity:.18}svg .dashed{stroke-dasharray:5 4}"
     "svg .mark{stroke:#b91c1c;stroke-dasharray:4 3}"
     f"{_colours(_LIGHT)}"
-    "@media(prefers-color-scheme:dark){svg text{fill:#ddd}svg .grid{stroke:#3a3a3a}"
+    "@media screen and (prefers-color-scheme:dark){svg text{fill:#ddd}svg .grid{stroke:#3a3a3a}"
+    "svg .mark{stroke:#fb7185}"
     f"{_colours(_DARK)}}}"
 )
 """Of every chart; light or dark as the reader's system is."""
