@@ -124,7 +124,7 @@ def progress_line(status: Mapping[str, Any], width: int, glyphs: Glyphs = BLOCKS
         str(status.get("state", "")),
         percent(status.get("progress")),
         f"{settled(status)} items",
-        f"{replicas.get('observed', 0)} replicas",
+        f"{replicas.get('observed', 0)} replica{'' if replicas.get('observed') == 1 else 's'}",
         deadline_text(status),
     ]
     eta = status.get("eta")

@@ -63,8 +63,8 @@ def cards(figures: Iterable[tuple[str, str, str]]) -> Markup:
 
 
 def charts(drawn: Iterable[Chart]) -> Markup:
-    """The charts, side by side where there is room."""
-    figures = [Markup("<figure>{}</figure>").format(Markup(draw(chart))) for chart in drawn]
+    """The charts, side by side where there is room. What may be scrolled can be reached by keys."""
+    figures = [Markup('<figure tabindex="0">{}</figure>').format(Markup(draw(chart))) for chart in drawn]
     return Markup('<div class="charts">{}</div>').format(joined(figures)) if figures else Markup("")
 
 
@@ -85,9 +85,9 @@ def table(
         )
         for row in rows
     )
-    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        head, body
-    )
+    return Markup(
+        '<div class="scroll" tabindex="0"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format(head, body)
 
 
 def section(title: str, *parts: Markup) -> Markup:
