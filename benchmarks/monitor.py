@@ -44,6 +44,12 @@ BAR_REQUESTS = 1.05
 """Requests to InfluxDB a second: one, and what a window of whole requests may show beyond it."""
 BAR_KEPT = 0.98
 """Share of the measurements that the period asks for."""
+_LOOP = (
+    "asperathos_loop_failures_total",
+    "asperathos_loop_lag_seconds_count",
+    "asperathos_loop_lag_seconds_sum",
+    "asperathos_loop_step_seconds_sum",
+)
 ITEMS, LEASED, DONE, REPLICAS = 100, 4, 40, 4
 
 
@@ -148,14 +154,14 @@ def measure(submissions: int, period: float, seconds: float, warm_up: float) -> 
         pids = descendants(monitor.pid) | {monitor.pid}
         redis_pids = {redis_server.pid}
         used, redis_used, requested = cpu_seconds(pids), cpu_seconds(redis_pids), _writes(influx)
-        failures = metric(monitor.url, "asperathos_loop_failures_total")
+        before = {name: metric(monitor.url, name) for name in _LOOP}
         began, since = time.monotonic(), time.time()
         time.sleep(seconds)
         took, until = time.monotonic() - began, time.time()
         used, redis_used = cpu_seconds(pids) - used, cpu_seconds(redis_pids) - redis_used
         requested = _writes(influx) - requested
-        lag = metric(monitor.url, "asperathos_loop_lag_seconds")
-        failures = metric(monitor.url, "asperathos_loop_failures_total") - failures
+        told = {name: metric(monitor.url, name) - before[name] for name in _LOOP}
+        steps = max(1.0, told["asperathos_loop_lag_seconds_count"])
         size = sum(memory(pids).values())
         threads = sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
         stop.set()
@@ -170,8 +176,9 @@ def measure(submissions: int, period: float, seconds: float, warm_up: float) -> 
             "share of the measurements kept": round(counted / (submissions * took / period), 4),
             "requests to InfluxDB a second": round(requested / took, 2),
             "points a second": round(counted * _points(influx) / took),
-            "seconds that the last step was late": round(lag, 3),
-            "failed steps": failures,
+            "milliseconds that a step was late": round(1000 * told["asperathos_loop_lag_seconds_sum"] / steps, 1),
+            "milliseconds that a step took": round(1000 * told["asperathos_loop_step_seconds_sum"] / steps, 1),
+            "failed steps": told["asperathos_loop_failures_total"],
             "cores used by Redis": round(redis_used / took, 3),
             "monitor's memory in MiB": round(size),
             "monitor's threads": threads,
