@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from asperathos_worker.queue.api import ServiceQueue
 from asperathos_worker.queue.records import NewItem
 
+from common.domain.errors import WorkloadError
 from common.domain.submission import Submission, Workload
 from common.ports import Clock
 
@@ -64,6 +65,10 @@ class Loader:
                     reading.position += skipped
                     continue
                 payloads = list(itertools.islice(reading.items, self._batch))
+                if 0 < submission.item_quota < count + len(payloads):
+                    raise WorkloadError(
+                        f"the workload has more than {submission.item_quota} items, the quota of {submission.owner}"
+                    )
                 if payloads:
                     queue.put([NewItem(payload, str(count + offset)) for offset, payload in enumerate(payloads)])
                     count += len(payloads)

@@ -49,6 +49,7 @@ def status(
         "name": submission.spec.name,
         "kind": submission.spec.kind.value,
         "form": submission.form,
+        "owner": submission.owner,
         "cluster": submission.cluster,
         "state": submission.state.value,
         "intent": submission.intent.value,

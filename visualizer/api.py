@@ -11,12 +11,15 @@ from flask import Flask, Response, jsonify, render_template, request
 from pydantic import Field
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
+from common.domain.accounts import Principal
 from common.domain.errors import BadRequest, Fault, NotFound
-from common.http.app import error_response, require_service_token
+from common.http.app import error_response
 from common.http.body import read_contract
 from common.http.contracts import VisualizingRequest
+from common.http.gate import current, seen
 from visualizer.assets import Asset, load_assets
 from visualizer.documents import Changes, ListDocument, SubmissionDocument, fingerprint
+from visualizer.login import Login, register_login
 from visualizer.series import reach
 from visualizer.service import BoardService, Watching
 from visualizer.streams import Message, Streams
@@ -25,7 +28,7 @@ _STATIC = Path(__file__).parent / "static"
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -39,6 +42,7 @@ class Pages:
 
     watching: Watching
     streams: Streams
+    login: Login
 
 
 class NamedRequest(VisualizingRequest):
@@ -48,16 +52,15 @@ class NamedRequest(VisualizingRequest):
     id: str = Field(default="", max_length=64)
 
 
-def register(app: Flask, boards: BoardService, pages: Pages, token: str) -> None:
+def register(app: Flask, boards: BoardService, pages: Pages) -> None:
     """Add all routes to the app."""
-    _register_boards(app, boards, token)
+    _register_boards(app, boards)
     _register_pages(app, pages.watching)
     _register_data(app, pages)
+    register_login(app, pages.login, _page)
 
 
-def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
-    app.before_request(require_service_token(token))
-
+def _register_boards(app: Flask, boards: BoardService) -> None:
     @app.post("/visualizing")
     def show_named() -> tuple[Response, int]:
         body = read_contract(request, NamedRequest)
@@ -86,7 +89,9 @@ def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
 
     @app.get("/visualizing")
     def views() -> Response:
-        return jsonify({id: view.model_dump(mode="json") for id, view in boards.views().items()})
+        found = boards.views()
+        shown = seen(app, found)
+        return jsonify({id: view.model_dump(mode="json") for id, view in found.items() if id in shown})
 
 
 def _register_pages(app: Flask, watching: Watching) -> None:
@@ -128,7 +133,7 @@ def _register_data(app: Flask, pages: Pages) -> None:
 
     @app.get("/api/submissions")
     def submissions() -> Response:
-        return _document(watching.listing())
+        return _document(watching.listing().seen_by(current()))
 
     @app.get("/api/submissions/<id>")
     def submission(id: str) -> Response:
@@ -140,7 +145,7 @@ def _register_data(app: Flask, pages: Pages) -> None:
 
     @app.get("/api/stream/submissions")
     def stream_submissions() -> Response:
-        return _stream(pages.streams, _list_look(watching))
+        return _stream(pages.streams, _list_look(watching, current()))
 
     @app.get("/api/stream/submissions/<id>")
     def stream_submission(id: str) -> Response:
@@ -148,11 +153,11 @@ def _register_data(app: Flask, pages: Pages) -> None:
         return _stream(pages.streams, _submission_look(watching, id, _since()))
 
 
-def _list_look(watching: Watching) -> Callable[[], Iterable[Message]]:
+def _list_look(watching: Watching, viewer: Principal) -> Callable[[], Iterable[Message]]:
     changes = Changes()
 
     def look() -> Iterable[Message]:
-        changed = changes.of(watching.listing().parts())
+        changed = changes.of(watching.listing().seen_by(viewer).parts())
         return [Message("list", changed)] if changed else []
 
     return look
@@ -201,7 +206,9 @@ def _document(document: ListDocument | SubmissionDocument) -> Response:
 
 
 def _page(template: str, status: int = 200, **values: str) -> Response:
-    return Response(render_template(template, **values), status=status, mimetype="text/html", headers=_PAGE_HEADERS)
+    who = current()
+    text = render_template(template, **{"user": "" if who.kind == "anonymous" else who.name, **values})
+    return Response(text, status=status, mimetype="text/html", headers=_PAGE_HEADERS)
 
 
 def _asset(asset: Asset) -> Response:

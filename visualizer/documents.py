@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from common.domain.accounts import Principal
 from visualizer.reading import Details, Row
 from visualizer.series import Columns
 from visualizer.verdict import Verdict
@@ -44,6 +45,12 @@ class ListDocument(_Document):
     known: bool
     problems: tuple[Problem, ...]
     rows: dict[str, Row]
+
+    def seen_by(self, viewer: Principal) -> ListDocument:
+        """What of it they may see."""
+        if viewer.sees_all:
+            return self
+        return self.model_copy(update={"rows": {id: row for id, row in self.rows.items() if viewer.sees(row.owner)}})
 
 
 class SubmissionDocument(_Document):

@@ -26,6 +26,7 @@ from manager.api import register
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.histories import Histories
 from manager.outlook import Outlook, Policy
+from manager.quotas import Quotas
 from manager.reports import Reports
 from manager.service import ManagerService, Stores, new_id
 from manager.workload import Source, open_items
@@ -34,7 +35,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
-from tests.fakes.records import MemoryJournal, MemoryRecords, MemoryTexts, MemoryWakeups
+from tests.fakes.records import MemoryBoard, MemoryJournal, MemoryRecords, MemoryTexts, MemoryWakeups
 
 COMPAT = Path(__file__).parent.parent / "data" / "compat"
 NATIVE: dict[str, Any] = {"run": "cat {item}", "workload": ["a", "b"], "deadline": "10m"}
@@ -147,7 +148,8 @@ class Door:
             self.clock,
             policy,
         )
-        self.service = ManagerService(stores, admission, self.registry, self.outlook, make_id=make_id)
+        self.quotas = Quotas(MemoryBoard(self.clock), self.records)
+        self.service = ManagerService(stores, admission, self.registry, self.outlook, self.quotas, make_id=make_id)
         self.reports = Reports(stores, self.service, self.detailed, "default")
         self.app: Flask = create_app(AppSettings("manager", 1 << 20, "1"), Telemetry("manager", "1"))
         register(
