@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import Flask, Response, redirect, request
 
 from common.domain.errors import AsperathosError, NotFound, TooManyRequests, Unauthorized
+from common.http.app import answer_to
 from common.http.authentication import Authenticator, Shown
 from common.http.gate import SESSION_COOKIE
 
@@ -62,13 +63,13 @@ def register_login(app: Flask, login: Login, page: Page) -> None:
     def unknown(error: Unauthorized) -> Response:
         if login.required and request.method == "GET" and _wants_page():
             return redirect_to_login()
-        return _as_told(app, error)
+        return answer_to(error)
 
     @app.errorhandler(NotFound)
     def hidden(error: NotFound) -> Response:
         if request.method == "GET" and _wants_page():
             return page("missing.html", 404, what=f"T{error.message[1:]}.")
-        return _as_told(app, error)
+        return answer_to(error)
 
 
 def redirect_to_login() -> Response:
@@ -81,12 +82,6 @@ def shown_session() -> Shown:
     authorization = request.headers.get("Authorization", "")
     session = request.cookies.get(SESSION_COOKIE, "")
     return Shown(request.remote_addr or "", authorization or (f"Session {session}" if session else ""))
-
-
-def _as_told(app: Flask, error: AsperathosError) -> Response:
-    handler = app.error_handler_spec[None][None][AsperathosError]
-    response: Response = app.make_response(handler(error))
-    return response
 
 
 def _wants_page() -> bool:

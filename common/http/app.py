@@ -129,6 +129,22 @@ def error_response(status: int, name: str, message: str, details: list[dict[str,
     return Response(json.dumps(body), status=status, mimetype="application/json")
 
 
+def answer_to(error: AsperathosError) -> Response:
+    """What a request that raised one of our errors is answered with."""
+    if error.status >= 500:
+        log.warning("request_failed", error=error.message, path=request.path)
+    details = [{"field": fault.field, "problem": fault.problem} for fault in error.faults]
+    response = error_response(error.status, error.name, error.message, details)
+    if error.status == 503:
+        response.headers["Retry-After"] = "2"
+    if isinstance(error, TooManyRequests):
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, Unauthorized):
+        # Not Basic: browsers would ask in a window of their own.
+        response.headers["WWW-Authenticate"] = 'Bearer realm="asperathos"'
+    return response
+
+
 def _register_request_context(app: Flask, settings: AppSettings, telemetry: Telemetry, clock: Clock) -> None:
     @app.before_request
     def begin() -> None:
@@ -157,20 +173,7 @@ def _register_request_context(app: Flask, settings: AppSettings, telemetry: Tele
 
 
 def _register_errors(app: Flask) -> None:
-    @app.errorhandler(AsperathosError)
-    def ours(error: AsperathosError) -> Response:
-        details = [{"field": fault.field, "problem": fault.problem} for fault in error.faults]
-        if error.status >= 500:
-            log.warning("request_failed", error=error.message, path=request.path)
-        response = error_response(error.status, error.name, error.message, details)
-        if error.status == 503:
-            response.headers["Retry-After"] = "2"
-        if isinstance(error, TooManyRequests):
-            response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-        if isinstance(error, Unauthorized):
-            # Not Basic: browsers would ask in a window of their own.
-            response.headers["WWW-Authenticate"] = 'Bearer realm="asperathos"'
-        return response
+    app.register_error_handler(AsperathosError, answer_to)
 
     @app.errorhandler(HTTPException)
     def werkzeugs(error: HTTPException) -> Response:

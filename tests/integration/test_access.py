@@ -20,7 +20,7 @@ from tests.support.guard import ADMIN_TOKEN, METRICS_TOKEN, SERVICE_TOKEN, beare
 from tests.support.redis_process import RedisProcess
 
 SERVICES = ("manager", "controller", "monitor", "visualizer")
-VOLATILE = re.compile(r"asp:(journal:audit|tries|claim:session|wake)")
+VOLATILE = re.compile(r"asp:(journal:audit|tries|claim:(session|items-secret)|wake)")
 NATIVE: dict[str, Any] = {"run": "cat {item}", "workload": ["a"], "deadline": "10m"}
 
 
@@ -39,7 +39,7 @@ class World:
     def state(self) -> dict[str, Any]:
         """All that is kept, but for what requests leave behind by themselves."""
         keys = [key for key in self.redis.scan_iter("*", count=1000) if not VOLATILE.match(key)]
-        return {key: self.redis.object("encoding", key) and _content(self.redis, key) for key in sorted(keys)}
+        return {key: _content(self.redis, key) for key in sorted(keys)}
 
 
 def _content(redis: Any, key: str) -> Any:
