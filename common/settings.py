@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.domain.outbound import ELSEWHERE_ONLY, Outbound, Rule
+
 LEAST_TOKEN = 16
 """Characters of a token in the settings."""
 
@@ -54,6 +56,16 @@ class CommonSettings(BaseSettings):
     tls_key: str = Field(default="", validate_default=True, description="Its private key.")
     tls_ca: str = Field(
         default="", description="File of certificates trusted when calling other services; empty: the usual."
+    )
+    outbound_allow: tuple[Rule, ...] = Field(
+        default=(),
+        description="Hosts and networks that users' addresses (workloads, prices, metrics) may lead to though denied; "
+        'JSON: ["data.example.com", "10.1.0.0/16"].',
+    )
+    outbound_deny: tuple[Rule, ...] | None = Field(
+        default=None,
+        description='Those they may not lead to, "private" among them; default: ["loopback", "link-local"] where users '
+        "log in, else none; JSON.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged, and everything worse."
@@ -109,6 +121,12 @@ class CommonSettings(BaseSettings):
     def authenticated(self) -> bool:
         """Whether everybody has to say who they are."""
         return _is_authenticated(self.authentication, self.bind)
+
+    @property
+    def outbound(self) -> Outbound:
+        """Where addresses of users may lead."""
+        usual = ELSEWHERE_ONLY if self.authenticated else ()
+        return Outbound(self.outbound_allow, usual if self.outbound_deny is None else self.outbound_deny)
 
     @field_validator("service_token")
     @classmethod

@@ -196,7 +196,12 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
         histories=histories,
         announcer=Announcer(others, clock, settings.namespace, histories),
-        loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
+        loader=Loader(
+            lambda workload: open_items(workload, settings),
+            clock,
+            settings.load_batch,
+            longest=settings.workload_longest,
+        ),
         logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
         metrics=foundation.metrics,

@@ -39,7 +39,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             clusters=clusters,
             clock=foundation.clock,
             monitors=monitors,
-            readings=HttpReadings(),
+            readings=HttpReadings(rules=settings.outbound),
         )
         loop = foundation.loop(MonitorLoop(world))
     app = foundation.app({"loop": loop.check} if loop is not None else None)

@@ -15,6 +15,7 @@ from common.adapters.sealing import Seals
 from common.domain.clusters import ClusterRecord
 from common.domain.errors import AsperathosError, NotFound
 from common.domain.forecast import Forecast
+from common.domain.outbound import Outbound
 from common.domain.progress import Observation
 from common.domain.states import State
 from common.domain.submission import Submission
@@ -47,6 +48,10 @@ class DoorSettings:
     """Implements manager.workload.WorkloadSettings."""
 
     allow_local_files: bool = True
+    local_directories: tuple[str, ...] = ()
+    workload_schemes: tuple[str, ...] = ("http", "https", "file", "local", "memory", "s3")
+    outbound: Outbound = Outbound()  # noqa: RUF009 - frozen
+    max_workload: int = 2**30
     max_item: int = 1000
     workload_connect_timeout: float = 2.0
     workload_read_timeout: float = 2.0
