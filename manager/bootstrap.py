@@ -246,10 +246,13 @@ def _manifest_settings(settings: Settings) -> ManifestSettings:
 
 
 def _permissions(settings: Settings) -> Permissions:
+    usual = () if settings.authenticated else None
     return Permissions(
         host_paths=settings.host_paths,
         non_root=settings.run_as_non_root,
         priorities=frozenset(settings.priority_classes),
+        namespaces=usual if settings.namespaces is None else settings.namespaces,
+        service_accounts=usual if settings.service_accounts is None else settings.service_accounts,
     )
 
 

@@ -55,6 +55,14 @@ class Settings(CommonSettings):
     host_paths: tuple[Annotated[str, Field(pattern=r"^/")], ...] = Field(
         default=(), description="Directories of the nodes that submissions may mount, with all in them; JSON."
     )
+    namespaces: tuple[ObjectName, ...] | None = Field(
+        default=None,
+        description="Namespaces that submissions may name; default: any, and where users log in none; JSON.",
+    )
+    service_accounts: tuple[ObjectName, ...] | None = Field(
+        default=None,
+        description="Service accounts that pods may have; default: any, and where users log in none; JSON.",
+    )
     priority_classes: dict[Priority, ObjectName] = Field(
         default_factory=dict, description='Kubernetes priority classes of priorities; JSON: {"high": "urgent"}.'
     )

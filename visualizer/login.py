@@ -46,18 +46,22 @@ def register_login(app: Flask, login: Login, page: Page) -> None:
             session = login.authenticator.begin_session(principal)
         except (Unauthorized, TooManyRequests) as error:
             return page("login.html", error.status, where=where, problem=_sentence(error), name=name)
+        _end_session()
         response = _see_other(where)
         _set_cookie(response, session, int(login.keep))
         return response
 
     @app.post("/logout")
     def log_out() -> Response:
-        session = request.cookies.get(SESSION_COOKIE, "")
-        if session:
-            login.authenticator.end_session(session)
+        _end_session()
         response = _see_other("/login")
         _set_cookie(response, "", 0)
         return response
+
+    def _end_session() -> None:
+        session = request.cookies.get(SESSION_COOKIE, "")
+        if session:
+            login.authenticator.end_session(session)
 
     @app.errorhandler(Unauthorized)
     def unknown(error: Unauthorized) -> Response:

@@ -27,7 +27,7 @@ from manager.api import register
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.histories import Histories
 from manager.outlook import Outlook, Policy
-from manager.quotas import Quotas
+from manager.quotas import Held, Quotas
 from manager.reports import Reports
 from manager.service import ManagerService, Stores, new_id
 from manager.workload import Source, open_items
@@ -153,7 +153,8 @@ class Door:
             self.clock,
             policy,
         )
-        self.quotas = Quotas(MemoryBoard(self.clock), self.records)
+        self.held: MemoryBoard[Held] = MemoryBoard(self.clock)
+        self.quotas = Quotas(self.held, self.records)
         self.service = ManagerService(stores, admission, self.registry, self.outlook, self.quotas, make_id=make_id)
         self.reports = Reports(stores, self.service, self.detailed, "default")
         self.app: Flask = create_app(AppSettings("manager", 1 << 20, "1"), Telemetry("manager", "1"))
