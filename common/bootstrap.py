@@ -195,6 +195,7 @@ class Foundation:
                 retention=settings.influx_retention,
                 write_api=settings.influx_write_api,
                 timeout=settings.influx_timeout,
+                ca=settings.tls_ca,
             )
         )
         limits = OutboxLimits(bound=settings.metrics_buffer)

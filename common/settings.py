@@ -55,7 +55,8 @@ class CommonSettings(BaseSettings):
     tls_certificate: str = Field(default="", description="Certificate (PEM, with its chain) to serve with TLS.")
     tls_key: str = Field(default="", validate_default=True, description="Its private key.")
     tls_ca: str = Field(
-        default="", description="File of certificates trusted when calling other services; empty: the usual."
+        default="",
+        description="Certificates trusted when calling services, InfluxDB and Grafana: a file; empty: the usual.",
     )
     outbound_allow: tuple[Rule, ...] = Field(
         default=(),

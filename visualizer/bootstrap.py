@@ -70,6 +70,7 @@ def _grafana(settings: Settings, clock: Clock) -> Visualizer:
             username=settings.grafana_username,
             password=settings.grafana_password.get_secret_value(),
             timeout=settings.grafana_timeout,
+            ca=settings.tls_ca,
         )
     )
     source = Source(

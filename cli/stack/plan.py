@@ -111,6 +111,8 @@ def _service(layout: Layout, name: str) -> Part:
         "ASPERATHOS_ALLOW_LOCAL_FILES": "true",
         "ASPERATHOS_AUTHENTICATION": "on" if layout.admin_token else "off",
         "ASPERATHOS_ADMIN_TOKEN": layout.admin_token,
+        # Its users' data is on this machine.
+        "ASPERATHOS_OUTBOUND_DENY": "[]",
         "ASPERATHOS_QUEUE_COMMAND": f'["{layout.redis_server}"]',
         **{f"ASPERATHOS_{other.upper()}_URL": layout.url(other) for other in SERVICES},
         **({} if layout.capacity is None else {"ASPERATHOS_CAPACITY": f'{{"*": {layout.capacity}}}'}),
