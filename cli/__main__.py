@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import exit_codes
-from cli.commands import cluster, control, foreseeing, queries, simulating, stack, submitting, watching
+from cli.commands import accounts, cluster, control, foreseeing, queries, simulating, stack, submitting, watching
 
 
 @click.group(epilog=exit_codes.HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,6 +39,12 @@ for command in (
     control.stop,
     control.delete,
     simulating.simulate,
+    accounts.login,
+    accounts.logout,
+    accounts.whoami,
+    accounts.users,
+    accounts.tokens,
+    accounts.audit,
 ):
     main.add_command(command)
 
