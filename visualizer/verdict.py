@@ -68,8 +68,7 @@ def _flowing(target: float, seen: Observation, wait: float) -> Verdict:
         )
     kept = wait + seen.service.p95 <= target
     told = f"95 % wait at most {format_duration(wait)} and then take at most {format_duration(seen.service.p95)}"
-    text = f"{'Keeps' if kept else 'May miss'} its target of {format_duration(target)}: {told}."
-    return Verdict(level="good" if kept else "warn", text=text)
+    return Verdict(level="good" if kept else "warn", text=f"{'Keeps' if kept else 'May miss'} {goal}: {told}.")
 
 
 def _racing(row: Row, deadline_at: float, deadline: float, now: float) -> Verdict:
