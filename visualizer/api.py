@@ -19,7 +19,7 @@ from common.http.contracts import VisualizingRequest
 from common.http.gate import current, seen
 from visualizer.assets import Asset, load_assets
 from visualizer.documents import Changes, ListDocument, SubmissionDocument, fingerprint
-from visualizer.login import Login, register_login
+from visualizer.login import Login, register_login, wants_page
 from visualizer.series import reach
 from visualizer.service import BoardService, Watching
 from visualizer.streams import Message, Streams
@@ -30,7 +30,8 @@ _PAGE_HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: forms would then be sent with no origin to know them by.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
@@ -123,7 +124,7 @@ def _register_pages(app: Flask, watching: Watching) -> None:
 
     @app.errorhandler(NoSuchRoute)
     def missing(error: NoSuchRoute) -> Response:
-        if request.method == "GET" and request.accept_mimetypes.best == "text/html":
+        if request.method == "GET" and wants_page():
             return _page("missing.html", 404, what="There is no such page.")
         return error_response(404, "NOT_FOUND", error.description or "there is nothing here")
 
