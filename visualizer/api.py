@@ -22,7 +22,7 @@ from visualizer.actions import Door
 from visualizer.actions import register as register_actions
 from visualizer.assets import Asset, load_assets
 from visualizer.documents import Changes, ClusterDocument, ListDocument, SubmissionDocument, fingerprint
-from visualizer.login import Login, register_login
+from visualizer.login import Login, register_login, wants_page
 from visualizer.series import reach
 from visualizer.service import BoardService, Watching
 from visualizer.streams import Message, Streams
@@ -36,7 +36,8 @@ _PAGE_HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: forms would then be sent with no origin to know them by.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
@@ -149,7 +150,7 @@ def _register_pages(app: Flask, pages: Pages) -> None:
 
     @app.errorhandler(NoSuchRoute)
     def missing(error: NoSuchRoute) -> Response:
-        if request.method == "GET" and request.accept_mimetypes.best == "text/html":
+        if request.method == "GET" and wants_page():
             return _page("missing.html", 404, what="There is no such page.")
         return error_response(404, "NOT_FOUND", error.description or "there is nothing here")
 

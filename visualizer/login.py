@@ -65,13 +65,13 @@ def register_login(app: Flask, login: Login, page: Page) -> None:
 
     @app.errorhandler(Unauthorized)
     def unknown(error: Unauthorized) -> Response:
-        if login.required and request.method == "GET" and _wants_page():
+        if login.required and request.method == "GET" and wants_page():
             return redirect_to_login()
         return answer_to(error)
 
     @app.errorhandler(NotFound)
     def hidden(error: NotFound) -> Response:
-        if request.method == "GET" and _wants_page():
+        if request.method == "GET" and wants_page():
             return page("missing.html", 404, what=f"T{error.message[1:]}.")
         return answer_to(error)
 
@@ -88,8 +88,9 @@ def shown_session() -> Shown:
     return Shown(request.remote_addr or "", authorization or (f"Session {session}" if session else ""))
 
 
-def _wants_page() -> bool:
-    return request.accept_mimetypes.best == "text/html"
+def wants_page() -> bool:
+    """Whether a person asks, rather than a program. What browsers say they take begins with other kinds at times."""
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
 def _see_other(where: str) -> Response:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,19 @@ def test_the_command_line_trusts_who_it_is_told_to(manager: str, directory: Path
 
     assert asked(ASPERATHOS_CA=str(directory / "ca.crt")).stdout == "operator (admin)\n"
     assert "SSLError" in asked().stderr
+
+
+def test_the_images_health_check_asks_with_tls(manager: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_from_file_location("probe", Path(__file__).parents[2] / "images" / "probe.py")
+    assert spec is not None and spec.loader is not None
+    probe = module_from_spec(spec)
+    spec.loader.exec_module(probe)
+    monkeypatch.setattr(probe, "PORTS", {"manager": int(manager.rpartition(":")[2])})
+    monkeypatch.setenv("ASPERATHOS_TLS_CERTIFICATE", str(directory / "server.crt"))
+    probe.probe("manager")
+    monkeypatch.delenv("ASPERATHOS_TLS_CERTIFICATE")
+    with pytest.raises(OSError):
+        probe.probe("manager")
 
 
 def test_who_does_not_know_the_authority_says_nothing(manager: str, directory: Path) -> None:

@@ -12,7 +12,11 @@ from common.http.gate import SESSION_COOKIE
 from tests.support.guard import ADMIN_TOKEN, SERVICE_TOKEN, bearer
 from tests.unit.visualizer.fake_sources import Fixture
 
-HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+HTML = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7"
+}
+"""As Chromium has it."""
 PASSWORD = "correct horse battery"
 
 
