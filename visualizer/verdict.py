@@ -61,11 +61,9 @@ def _without_deadline(row: Row, seen: Observation | None) -> Verdict:
 
 def _flowing(target: float, seen: Observation, wait: float) -> Verdict:
     """Whether a stream keeps its target: by the sum of both quantiles, which its latency hardly exceeds."""
+    goal = f"its target of {format_duration(target)}"
     if seen.oldest_wait is not None and seen.oldest_wait > target:
-        waited = format_duration(seen.oldest_wait)
-        return Verdict(
-            level="bad", text=f"Misses its target of {format_duration(target)}: an item has waited {waited}."
-        )
+        return Verdict(level="bad", text=f"Misses {goal}: an item has waited {format_duration(seen.oldest_wait)}.")
     kept = wait + seen.service.p95 <= target
     told = f"95 % wait at most {format_duration(wait)} and then take at most {format_duration(seen.service.p95)}"
     return Verdict(level="good" if kept else "warn", text=f"{'Keeps' if kept else 'May miss'} {goal}: {told}.")
