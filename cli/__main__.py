@@ -6,6 +6,7 @@ import click
 
 from cli import exit_codes
 from cli.commands import (
+    accounts,
     cluster,
     control,
     foreseeing,
@@ -54,6 +55,12 @@ for command in (
     control.stop,
     control.delete,
     simulating.simulate,
+    accounts.login,
+    accounts.logout,
+    accounts.whoami,
+    accounts.users,
+    accounts.tokens,
+    accounts.audit,
 ):
     main.add_command(command)
 

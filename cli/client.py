@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 _LONGEST_SILENCE = 86400.0
 """Seconds a followed log may be silent: work may be, and the manager ends the stream in time."""
@@ -41,11 +42,27 @@ class Unreachable(Exception):
 class ManagerClient:
     """Calls the manager at ``url``; every call is bounded by ``timeout`` seconds."""
 
-    def __init__(self, url: str, timeout: float = 30.0) -> None:
+    def __init__(self, url: str, timeout: float = 30.0, token: str = "", ca: str = "") -> None:
+        """``token`` is shown with every call, '' for none; ``ca`` is a file of certificates to trust, '' the usual."""
         self.url = url.rstrip("/")
+        self.token = token
         self._timeout = timeout
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.verify = ca or True
+        if token:
+            self.use_token(token)
+
+    def use_token(self, token: str) -> None:
+        """Show this token from now on."""
+        self.token = token
+        self._session.auth = None
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def use_password(self, user: str, password: str) -> None:
+        """Show name and password from now on."""
+        self._session.headers.pop("Authorization", None)
+        self._session.auth = HTTPBasicAuth(user.encode(), password.encode())
 
     def submit(self, document: bytes, media_type: str) -> dict[str, Any]:
         """POST a submission; the answer with job_id and warnings."""
@@ -167,6 +184,61 @@ class ManagerClient:
         answer: dict[str, Any] = self._json(method, "/cluster/check", timeout=timeout)
         return answer
 
+    def whoami(self) -> dict[str, Any]:
+        """Who we are to the manager: name, kind, role, quota."""
+        answer: dict[str, Any] = self._json("GET", "/whoami")
+        return answer
+
+    def users(self) -> dict[str, dict[str, Any]]:
+        """The users by name."""
+        answer: dict[str, dict[str, Any]] = self._json("GET", "/users")
+        return answer
+
+    def user(self, name: str) -> dict[str, Any]:
+        """One user."""
+        answer: dict[str, Any] = self._json("GET", _user_path(name))
+        return answer
+
+    def add_user(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A new user: name, role, and perhaps password and quota."""
+        answer: dict[str, Any] = self._json("POST", "/users", json=document)
+        return answer
+
+    def change_user(self, name: str, document: dict[str, Any]) -> dict[str, Any]:
+        """A user's role or quota."""
+        answer: dict[str, Any] = self._json("PATCH", _user_path(name), json=document)
+        return answer
+
+    def remove_user(self, name: str) -> None:
+        """A user and their tokens."""
+        self._call("DELETE", _user_path(name))
+
+    def set_password(self, name: str, password: str, current: str = "") -> None:
+        """A user's password, '' for none; ``current`` is asked of the users themselves."""
+        self._call("PUT", f"{_user_path(name)}/password", json={"password": password, "current": current})
+
+    def tokens(self, user: str) -> list[dict[str, Any]]:
+        """What may be told of a user's tokens."""
+        answer: list[dict[str, Any]] = self._json("GET", f"{_user_path(user)}/tokens")["tokens"]
+        return answer
+
+    def new_token(self, user: str, label: str, expires_in: float | None) -> dict[str, Any]:
+        """A new token, in ``token``."""
+        document = {"label": label, "expires_in": expires_in}
+        answer: dict[str, Any] = self._json("POST", f"{_user_path(user)}/tokens", json=document)
+        return answer
+
+    def revoke_token(self, user: str, id: str) -> None:
+        """Make a token worth nothing."""
+        self._call("DELETE", f"{_user_path(user)}/tokens/{quote(id, safe='')}")
+
+    def audit(self, count: int, who: str | None, subject: str | None, refused: bool) -> list[dict[str, Any]]:
+        """The latest entries of the audit log, the oldest first."""
+        wanted = {"count": count, "who": who, "subject": subject, "refused": "true" if refused else None}
+        params = {name: value for name, value in wanted.items() if value is not None}
+        answer: list[dict[str, Any]] = self._json("GET", "/audit", params=params)["entries"]
+        return answer
+
     def _json(self, method: str, path: str, **arguments: Any) -> Any:
         response = self._call(method, path, **arguments)
         try:
@@ -182,6 +254,10 @@ class ManagerClient:
         if response.status_code >= 400:
             raise _rejection(response)
         return response
+
+
+def _user_path(name: str) -> str:
+    return f"/users/{quote(name, safe='')}"
 
 
 def _rejection(response: requests.Response) -> Rejected:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 DEFAULT_MANAGER = "http://127.0.0.1:1500"
 _KEY_BYTES = 32
+_ADMIN_TOKEN = "admin.token"
 
 
 def default_home() -> Path:
@@ -65,7 +66,23 @@ class Home:
 
         Raises OSError.
         """
-        path = self.path / "cluster.key"
+        return self._secret("cluster.key")
+
+    @property
+    def admin_token(self) -> str:
+        """What makes users where they have to log in: made once. Raises OSError."""
+        return self._secret(_ADMIN_TOKEN)
+
+    @property
+    def kept_admin_token(self) -> str:
+        """The same, '' where none was made or it may not be read."""
+        try:
+            return (self.path / _ADMIN_TOKEN).read_text()
+        except OSError:
+            return ""
+
+    def _secret(self, name: str) -> str:
+        path = self.path / name
         if not path.exists():
             draft = path.with_suffix(".new")
             draft.touch(mode=0o600)

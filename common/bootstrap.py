@@ -9,26 +9,35 @@ import socket
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import redis
 from flask import Flask
 from pydantic import ValidationError
 
 from common.adapters import redis_client
-from common.adapters.redis_coordination import RedisLeases, RedisWakeups
+from common.adapters.redis_coordination import RedisAttempts, RedisClaims, RedisLeases, RedisWakeups
 from common.adapters.redis_history import RedisJournal, RedisMetrics
+from common.adapters.redis_records import RedisRecords
 from common.clock import SystemClock
+from common.domain.accounts import TOKEN_RECORDS, USER_RECORDS, Ownership, Token, User
+from common.domain.events import SUBMISSION_RECORDS
 from common.http.app import AppSettings, create_app
+from common.http.authentication import Accounts, Authenticator, FixedTokens
+from common.http.client import ServiceClient
+from common.http.gate import Gate, GateSettings
 from common.http.server import ServerSettings, Service, serve
 from common.http.telemetry import Telemetry, forget_process, share_between_processes
+from common.http.throttle import Throttle
 from common.logging import configure_logging
 from common.loop import Loop, LoopSettings, Steps
 from common.ports import Journal, MetricStore
-from common.settings import CommonSettings
+from common.settings import CommonSettings, is_loopback
 
 S = TypeVar("S", bound=CommonSettings)
 _POLL = 1.0
@@ -40,6 +49,16 @@ class Roles:
 
     api: bool
     loop: bool
+
+
+@dataclass(frozen=True)
+class Door:
+    """What is special at a service's door: other addresses it has, other sites whose pages may change things, and
+    whether browsers log in there."""
+
+    urls: Sequence[str] = ()
+    origins: Sequence[str] = ()
+    sessions: bool = False
 
 
 class _TelemetryMeter:
@@ -103,18 +122,71 @@ class Foundation:
         if settings.metric_store == "influx":
             self.metrics, self.journal = self._influx(journal)
 
-    def app(self, checks: Mapping[str, Callable[[], object]] | None = None) -> Flask:
+    def app(self, checks: Mapping[str, Callable[[], object]] | None = None, door: Door | None = None) -> Flask:
         """The service's app without its routes. Readiness always includes Redis."""
         all_checks = {"redis": lambda: redis_client.ping(self.redis), **(checks or {})}
-        return create_app(
+        app = create_app(
             AppSettings(
                 service=self.service,
                 max_body=self.settings.max_body,
                 version=version("asperathos"),
-                service_token=self.settings.service_token.get_secret_value(),
+                secure=bool(self.settings.tls_certificate),
+                proxies=self.settings.trusted_proxies,
                 checks=all_checks,
             ),
             self.telemetry,
+        )
+        self._gate(door or Door()).install(app)
+        return app
+
+    def client(self, base: str, timeout: float = 5.0, retries: int = 2) -> ServiceClient:
+        """A client of another service."""
+        settings = self.settings
+        return ServiceClient(base, settings.service_token.get_secret_value(), timeout, retries, settings.tls_ca)
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """Who knows the users."""
+        settings = self.settings
+        return Authenticator(
+            Accounts(
+                users=RedisRecords(self.redis, USER_RECORDS, User),
+                tokens=RedisRecords(self.redis, TOKEN_RECORDS, Token),
+                sessions=RedisClaims(self.redis),
+            ),
+            FixedTokens(
+                service=settings.service_token.get_secret_value(),
+                admin=settings.admin_token.get_secret_value(),
+                metrics=settings.metrics_token.get_secret_value(),
+            ),
+            Throttle(RedisAttempts(self.redis)),
+            self.clock,
+            settings.session_keep,
+        )
+
+    @property
+    def audit(self) -> Journal:
+        """Where it is noted who changed what."""
+        return RedisJournal(self.redis, self.settings.audit_most)
+
+    def _gate(self, door: Door) -> Gate:
+        settings = self.settings
+        urls = (settings.manager_url, settings.controller_url, settings.monitor_url, settings.visualizer_url)
+        named = {(urlsplit(url).hostname or "").lower() for url in (*urls, *door.urls)}
+        is_open_to_pages = not settings.authenticated and is_loopback(settings.bind)
+        return Gate(
+            GateSettings(
+                service=self.service,
+                required=settings.authenticated,
+                service_token=settings.service_token.get_secret_value(),
+                hosts=frozenset({*named, *map(str.lower, settings.allowed_hosts)}) if is_open_to_pages else None,
+                origins=tuple(url.rstrip("/").lower() for url in (*door.urls, *door.origins) if url),
+                sessions=door.sessions,
+            ),
+            self.authenticator,
+            RedisRecords(self.redis, SUBMISSION_RECORDS, Ownership),
+            self.audit,
+            self.clock,
         )
 
     def _influx(self, journal: Journal) -> tuple[MetricStore, Journal]:
@@ -137,6 +209,7 @@ class Foundation:
                 retention=settings.influx_retention,
                 write_api=settings.influx_write_api,
                 timeout=settings.influx_timeout,
+                ca=settings.tls_ca,
             )
         )
         limits = OutboxLimits(bound=settings.metrics_buffer)
@@ -181,7 +254,7 @@ def main(service: str, purpose: str, settings_type: type[S], port: int, build: C
         _print_settings(settings_type)
         return
     try:
-        settings = settings_type()
+        settings = settings_type(**({"bind": arguments.bind} if arguments.bind else {}))
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             name = f"ASPERATHOS_{'_'.join(str(part) for part in detail['loc'])}".upper()
@@ -194,11 +267,13 @@ def main(service: str, purpose: str, settings_type: type[S], port: int, build: C
     serve(
         ServerSettings(
             name=service,
-            bind=arguments.bind or settings.bind,
+            bind=settings.bind,
             port=arguments.port,
             threads=settings.threads,
             workers=arguments.workers,
             grace=settings.shutdown_grace,
+            certificate=settings.tls_certificate,
+            key=settings.tls_key,
             worker_ended=forget_process,
             ended=lambda: shutil.rmtree(numbers, ignore_errors=True),
         ),

@@ -139,6 +139,17 @@ class Claims(Protocol):
         """Free the name."""
 
 
+class Attempts(Protocol):
+    """Counters of what may be tried a few times only. Methods raise Unavailable when the store does not answer."""
+
+    def count(self, name: str, window: float) -> tuple[int, float]:
+        """Count one more attempt under the name; how many there are now, and in how many seconds they are forgotten:
+        ``window`` seconds after the first of them."""
+
+    def forgive(self, name: str, attempts: int | None = None) -> None:
+        """Take so many back; None: all."""
+
+
 class Texts(Protocol):
     """Kept texts by submission and name (pod logs), bounded, with expiry."""
 

@@ -8,9 +8,9 @@ from flask import Flask, Response, jsonify, request
 
 from common.domain.clusters import CLUSTER_NAME
 from common.domain.errors import BadRequest, Fault
-from common.http.app import require_service_token
 from common.http.body import read_contract
 from common.http.contracts import ForecastRequest, LawRequest, ScalingRequest, SetupRequest
+from common.http.gate import seen
 from controller.service import ScalingService
 
 SPELLINGS = ("scaling", "scailing", "scalinig")
@@ -20,9 +20,8 @@ _MOST_DECISIONS = 5000
 _DECISIONS = 100
 
 
-def register(app: Flask, service: ScalingService, token: str) -> None:
-    """Add the routes to the app. ``token`` is what the other services must show, empty for none."""
-    app.before_request(require_service_token(token))
+def register(app: Flask, service: ScalingService) -> None:
+    """Add the routes to the app."""
 
     @app.get("/laws")
     def laws() -> Response:
@@ -47,7 +46,9 @@ def register(app: Flask, service: ScalingService, token: str) -> None:
 
     def views() -> Response:
         found = service.views()
-        return jsonify({id: view.model_dump(mode="json", exclude={"decisions"}) for id, view in found.items()})
+        shown = seen(app, found)
+        told = {id: view.model_dump(mode="json", exclude={"decisions"}) for id, view in found.items() if id in shown}
+        return jsonify(told)
 
     def start(id: str) -> tuple[str, int]:
         service.start(_checked(id), read_contract(request, ScalingRequest))

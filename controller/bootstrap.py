@@ -74,7 +74,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             arbitration,
             settings.scaling_keep,
         )
-        register(app, service, settings.service_token.get_secret_value())
+        register(app, service)
         register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
     return foundation.service_of(app, loop)
 

@@ -16,14 +16,14 @@ SECONDS = 4.0
 
 def probe(service: str) -> None:
     """Raise OSError or ValueError unless the service answers that it is ready."""
-    context = None
+    # What is asked is whether it answers, not who it is; nothing secret is sent.
+    context = ssl._create_unverified_context()
     if service == "localcluster":
         with open(os.environ[KUBECONFIG], encoding="utf-8") as file:
             url = json.load(file)["clusters"][0]["cluster"]["server"] + "/readyz"
-        # What is asked is whether it answers, not who it is; nothing secret is sent.
-        context = ssl._create_unverified_context()
     else:
-        url = f"http://127.0.0.1:{PORTS[service]}/readyz"
+        scheme = "https" if os.environ.get("ASPERATHOS_TLS_CERTIFICATE") else "http"
+        url = f"{scheme}://127.0.0.1:{PORTS[service]}/readyz"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     with opener.open(url, timeout=SECONDS):
         pass

@@ -30,4 +30,6 @@ case $overlay in
 esac
 printf 'ASPERATHOS_REDIS_URL=%s\nASPERATHOS_SERVICE_TOKEN=%s\nASPERATHOS_INFLUX_TOKEN=%s\n' \
     "$url" "$(random)" "$influx" > "$directory/secrets.env"
+# To make the first users with, and for Prometheus.
+printf 'ASPERATHOS_ADMIN_TOKEN=%s\nASPERATHOS_METRICS_TOKEN=%s\n' "$(random)" "$(random)" >> "$directory/secrets.env"
 echo "wrote $directory/secrets.env" >&2

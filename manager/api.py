@@ -17,6 +17,7 @@ from common.domain.errors import BadRequest, Fault
 from common.domain.parsing import listed, plain_faults
 from common.domain.states import Intent, State
 from common.http.body import read_contract, read_document, read_optional_document
+from common.http.gate import current
 from common.plugins import list_plugins
 from manager.clusters import ClusterRegistry, Known, NewCertificate, NewCluster
 from manager.following import Following
@@ -34,6 +35,7 @@ _MOST_EVENTS = 5000
 _MOST_LISTED = 100_000
 _MOST_LINES = 1_000_000
 _BATCH = 1000
+_LOGIN = frozenset({"enable_auth", "username", "password"})
 _Problem = tuple[tuple[str, ...], str]
 """Where in an item, and what is wrong there."""
 
@@ -63,20 +65,21 @@ def _register_submissions(app: Flask, service: ManagerService) -> None:
     @app.post("/submissions")
     def submit() -> tuple[Response, int]:
         if _switch("dry_run"):
-            return jsonify(service.plan(Request(read_document(request)))), 200
-        accepted = service.submit(Request(read_document(request), _idempotency_key(), _digest()))
+            return jsonify(service.plan(Request(_document(), by=current()))), 200
+        accepted = service.submit(Request(_document(), _idempotency_key(), _digest(), current()))
         return _accepted(accepted)
 
     @app.get("/submissions")
     def listing() -> Response:
         limit = _whole("limit", -1, -1, _MOST_LISTED)
-        selection = Selection(_states(), request.args.get("name"), None if limit < 0 else limit)
+        most = None if limit < 0 else limit
+        selection = Selection(_states(), request.args.get("name"), most, current())
         return jsonify(service.listing(selection, with_forecast=_switch("forecast")))
 
     @app.delete("/submissions")
     def delete_ended() -> tuple[str, int]:
         _ignored_body()
-        service.delete_ended()
+        service.delete_ended(current())
         return "", 204
 
 
@@ -116,7 +119,7 @@ def _register_submission(app: Flask, service: ManagerService) -> None:
     @app.post("/submissions/<id>/retry")
     def retry(id: str) -> tuple[Response, int]:
         _ignored_body()
-        return _accepted(service.retry(id))
+        return _accepted(service.retry(id, current()))
 
 
 def _register_reports(app: Flask, service: ManagerService, reports: Reports) -> None:
@@ -293,7 +296,9 @@ def _register_cors(app: Flask, origin: str) -> None:
             response.headers.add("Vary", "Origin")
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
-            response.headers["Access-Control-Allow-Headers"] = "Content-Type, Idempotency-Key, X-Request-Id"
+            response.headers["Access-Control-Allow-Headers"] = (
+                "Authorization, Content-Type, Idempotency-Key, X-Request-Id"
+            )
         return response
 
 
@@ -339,6 +344,14 @@ def _idempotency_key() -> str:
         problem = "must be 1 to 255 printable ASCII characters without spaces"
         raise BadRequest(f"Idempotency-Key {problem}", [Fault("Idempotency-Key", problem)])
     return key
+
+
+def _document() -> Any:
+    """The posted document, without the original's credentials where they were what let it in."""
+    document = read_document(request)
+    if current().kind == "anonymous" or not isinstance(document, dict):
+        return document
+    return {name: value for name, value in document.items() if name not in _LOGIN}
 
 
 def _digest() -> str:

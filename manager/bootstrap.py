@@ -10,14 +10,16 @@ from asperathos_worker.queue.redis_queue import RedisQueue
 
 from common.adapters.kubernetes_clusters import connect_clusters, seals
 from common.adapters.redis_acl import RedisAcl
+from common.adapters.redis_board import RedisBoard
 from common.adapters.redis_coordination import RedisClaims
 from common.adapters.redis_history import RedisTexts
 from common.adapters.redis_queue import RedisQueues
 from common.adapters.redis_records import RedisRecords
-from common.bootstrap import Foundation, Roles
+from common.bootstrap import Door, Foundation, Roles
 from common.domain.access import ClusterReport
+from common.domain.accounts import TOKEN_RECORDS, USER_RECORDS, Token, User
 from common.domain.clusters import ACTIVE_RECORDS, CLUSTER_RECORDS, ActiveCluster, ClusterRecord
-from common.domain.events import OBSERVATION_RECORDS
+from common.domain.events import OBSERVATION_RECORDS, SUBMISSION_RECORDS
 from common.domain.pods import IMAGE_USER
 from common.domain.progress import Observation
 from common.domain.submission import Submission
@@ -49,16 +51,19 @@ from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
 from manager.outlook import Outlook, RestForeseer
 from manager.permissions import Permissions
+from manager.quotas import HELD, Held, Quotas
 from manager.reach import ProbeSettings, ReachProbe, targets
 from manager.reports import Reports
 from manager.runner_archive import NoArchive, RunnerArchive, read_archive
 from manager.service import MANAGER, ManagerService, Stores
 from manager.settings import Settings
+from manager.user_api import register_users
+from manager.users import UserBook
 from manager.workload import open_items
 
 log = get_logger(__name__)
-SUBMISSION_RECORDS = "submission"
-"""Kind of the records that hold the submissions."""
+_QUOTAS_KEPT = 400 * 86400.0
+"""Seconds: longer than any submission is expected to run."""
 _LOOP_TIMEOUT = 2.0
 """Seconds another service gets to answer the loop: a step must stay short, and it is tried again."""
 _REPORT_TIMEOUT = 30.0
@@ -112,10 +117,10 @@ def build(settings: Settings, roles: Roles) -> Service:
     )
     foundation.telemetry.tell(SUBMISSIONS, Census(stores.records).by_state, foundation.clock)
     loop = _loop(foundation, settings, stores, histories) if roles.loop else None
-    app = foundation.app({"loop": loop.check} if loop is not None else None)
+    door = Door(origins=(settings.cors_origin,))
+    app = foundation.app({"loop": loop.check} if loop is not None else None, door)
     if roles.api:
-        token = settings.service_token.get_secret_value()
-        controller = ServiceClient(settings.controller_url, token, timeout=_LOOP_TIMEOUT, retries=1)
+        controller = foundation.client(settings.controller_url, timeout=_LOOP_TIMEOUT, retries=1)
         admission = Admission(settings, RestLaws(controller), permissions=_permissions(settings))
         clusters = _registry(foundation, settings, stores)
         outlook = Outlook(
@@ -125,14 +130,21 @@ def build(settings: Settings, roles: Roles) -> Service:
             foundation.clock,
             settings.admission,
         )
-        service = ManagerService(stores, admission, clusters, outlook, settings.idempotency_keep)
-        monitor = _MonitorsReports(ServiceClient(settings.monitor_url, token, timeout=_REPORT_TIMEOUT))
+        quotas = Quotas(RedisBoard(foundation.redis, HELD, Held, _QUOTAS_KEPT), stores.records)
+        service = ManagerService(stores, admission, clusters, outlook, quotas, settings.idempotency_keep)
+        monitor = _MonitorsReports(foundation.client(settings.monitor_url, timeout=_REPORT_TIMEOUT))
         following = FollowRules(most=settings.log_followers, limit=settings.log_follow_limit)
         reports = Reports(stores, service, monitor, settings.namespace, following)
         register(app, service, reports, clusters, histories, settings.max_item, settings.cors_origin)
         register_items(app, _item_desk(foundation, settings, service), _item_tokens(settings, stores))
+        users = UserBook(
+            RedisRecords(foundation.redis, USER_RECORDS, User),
+            RedisRecords(foundation.redis, TOKEN_RECORDS, Token),
+            foundation.clock,
+        )
+        register_users(app, users, foundation.audit)
         colleagues = {
-            name: _ClusterColleague(ServiceClient(url, token, timeout=_CHECK_TIMEOUT, retries=0))
+            name: _ClusterColleague(foundation.client(url, timeout=_CHECK_TIMEOUT, retries=0))
             for name, url in (("controller", settings.controller_url), ("monitor", settings.monitor_url))
         }
         cluster = stores.clusters.at("")
@@ -172,10 +184,9 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
     clock = foundation.clock
     if not settings.redis_acl:
         log.warning("workers_share_the_suites_access", setting="ASPERATHOS_REDIS_ACL")
-    token = settings.service_token.get_secret_value()
     others = Others(
         *(
-            ServiceClient(url, token, timeout=_LOOP_TIMEOUT, retries=0)
+            foundation.client(url, timeout=_LOOP_TIMEOUT, retries=0)
             for url in (settings.monitor_url, settings.controller_url, settings.visualizer_url)
         )
     )
@@ -191,7 +202,12 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
         histories=histories,
         announcer=Announcer(others, clock, settings.namespace, histories),
-        loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
+        loader=Loader(
+            lambda workload: open_items(workload, settings),
+            clock,
+            settings.load_batch,
+            longest=settings.workload_longest,
+        ),
         logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
         metrics=foundation.metrics,
@@ -236,10 +252,13 @@ def _manifest_settings(settings: Settings) -> ManifestSettings:
 
 
 def _permissions(settings: Settings) -> Permissions:
+    usual = () if settings.authenticated else None
     return Permissions(
         host_paths=settings.host_paths,
         non_root=settings.run_as_non_root,
         priorities=frozenset(settings.priority_classes),
+        namespaces=usual if settings.namespaces is None else settings.namespaces,
+        service_accounts=usual if settings.service_accounts is None else settings.service_accounts,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from asperathos_worker.queue.api import ServiceQueue
 from asperathos_worker.queue.records import NewItem
 
+from common.domain.errors import WorkloadError
 from common.domain.submission import Submission, Workload
 from common.ports import Clock
 
@@ -28,6 +30,7 @@ class Loaded:
 @dataclass
 class _Reading:
     items: Iterator[str]
+    began: float
     position: int = 0
 
 
@@ -39,11 +42,19 @@ class Loader:
     item that was put already is not put again.
     """
 
-    def __init__(self, open_items: OpenItems, clock: Clock, batch: int = 1000, slice_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        open_items: OpenItems,
+        clock: Clock,
+        batch: int = 1000,
+        slice_seconds: float = 1.0,
+        longest: float = math.inf,
+    ) -> None:
         self._open_items = open_items
         self._clock = clock
         self._batch = batch
         self._slice = slice_seconds
+        self._longest = longest
         self._lock = threading.Lock()
         self._readings: dict[str, _Reading] = {}
 
@@ -53,6 +64,8 @@ class Loader:
         reading = self._reading(submission)
         count = submission.loaded
         try:
+            if self._clock.monotonic() - reading.began > self._longest:
+                raise WorkloadError(f"reading the workload takes longer than {self._longest:g} s")
             while self._clock.monotonic() < end:
                 if reading.position < count:
                     skipped = sum(
@@ -64,6 +77,10 @@ class Loader:
                     reading.position += skipped
                     continue
                 payloads = list(itertools.islice(reading.items, self._batch))
+                if 0 < submission.item_quota < count + len(payloads):
+                    raise WorkloadError(
+                        f"the workload has more than {submission.item_quota} items, the quota of {submission.owner}"
+                    )
                 if payloads:
                     queue.put([NewItem(payload, str(count + offset)) for offset, payload in enumerate(payloads)])
                     count += len(payloads)
@@ -96,7 +113,7 @@ class Loader:
             self.forget(submission.id)
             reading = None
         if reading is None:
-            reading = _Reading(self._open_items(submission.spec.workload))
+            reading = _Reading(self._open_items(submission.spec.workload), self._clock.monotonic())
             with self._lock:
                 self._readings[submission.id] = reading
         return reading

@@ -19,6 +19,7 @@ from asperathos_worker.queue.api import QueueClosed, QueueError, QueueMissing, S
 from asperathos_worker.queue.records import ItemState, NewItem
 from pydantic import ValidationError
 
+from common.domain.accounts import ANONYMOUS, Principal
 from common.domain.errors import Conflict, Fault, InvalidSubmission, NotFound, TooLarge, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.parsing import listed, parse_native
@@ -32,6 +33,7 @@ from manager.changing import Difference, changed
 from manager.clusters import ClusterRegistry
 from manager.forecasting import forecast, planned
 from manager.outlook import Outlook, dangers
+from manager.quotas import Quotas
 from manager.status import full_status, is_stream, shown_spec, status
 from manager.translate import in_old_words, is_compatible, translate
 
@@ -81,6 +83,7 @@ class Request:
     document: object
     key: str = ""
     digest: str = ""
+    by: Principal = ANONYMOUS
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,12 @@ class Selection:
     states: frozenset[State] | None = None
     name: str | None = None
     limit: int | None = None
+    viewer: Principal = ANONYMOUS
 
     def takes(self, submission: Submission) -> bool:
         """Whether the submission is shown, apart from the limit."""
-        return (self.states is None or submission.state in self.states) and self.name in (None, submission.spec.name)
+        is_wanted = self.states is None or submission.state in self.states
+        return is_wanted and self.name in (None, submission.spec.name) and self.viewer.sees(submission.owner)
 
 
 def new_id() -> str:
@@ -110,6 +115,7 @@ class ManagerService:
         admission: Admission,
         clusters: ClusterRegistry,
         outlook: Outlook,
+        quotas: Quotas,
         key_ttl: float = 86400.0,
         make_id: Callable[[], str] = new_id,
     ) -> None:
@@ -117,16 +123,18 @@ class ManagerService:
         self._admission = admission
         self._clusters = clusters
         self._outlook = outlook
+        self._quotas = quotas
         self._key_ttl = key_ttl
         self._make_id = make_id
 
     def submit(self, request: Request) -> Accepted:
-        """Take a document in: validated wholly before anything is created. Raises InvalidSubmission, and Conflict
-        when the key came with another document before."""
+        """Take a document in: validated wholly before anything is created. Raises InvalidSubmission, TooManyRequests
+        beyond its user's quota, and Conflict when the key came with another document before."""
         known = self._known(request)
         if known is not None:
             return known
         draft = self._drafted(request)
+        self._quotas.check_items(request.by, draft)
         judged = self._outlook.judge(draft.spec, draft.cluster)
         return self._created(draft.model_copy(update={"warnings": (*draft.warnings, *judged)}), request)
 
@@ -239,12 +247,12 @@ class ManagerService:
         self._change(id, deleted)
         self._stores.wakeups.notify(MANAGER, id)
 
-    def delete_ended(self) -> int:
-        """Forget all that have ended; returns how many."""
+    def delete_ended(self, by: Principal = ANONYMOUS) -> int:
+        """Forget all that have ended and that they see; returns how many."""
         ended = [
             submission.id
             for submission in self._stores.records.all().values()
-            if submission.state.terminal and not submission.delete_requested
+            if submission.state.terminal and not submission.delete_requested and by.sees(submission.owner)
         ]
         for id in ended:
             with suppress(NotFound):  # somebody else was faster
@@ -268,8 +276,9 @@ class ManagerService:
         self._stores.wakeups.notify("controller", id)
         return added
 
-    def retry(self, id: str) -> Accepted:
-        """A new submission of the dead items. Raises Conflict when it still runs or nothing is dead."""
+    def retry(self, id: str, by: Principal = ANONYMOUS) -> Accepted:
+        """A new submission of the dead items, of the same owner. Raises Conflict when it still runs or nothing is dead,
+        and TooManyRequests beyond the quota of who asks."""
         submission = self.find(id).value
         if not submission.state.terminal:
             raise Conflict(f"{id} is {submission.state}: its dead items can be tried again after its end")
@@ -285,11 +294,13 @@ class ManagerService:
             spec=submission.spec.model_copy(update={"workload": workload}),
             cluster=self._clusters.chosen(submission.cluster or None),
             form=submission.form,
+            owner=submission.owner,
+            item_quota=submission.item_quota,
             warnings=(f"a retry of the {len(payloads)} dead items of {id}",),
             created_at=self._stores.clock.now(),
             request=uuid.uuid4().hex,
         )
-        return self._created(draft, Request(document=None))
+        return self._created(draft, Request(document=None, by=by))
 
     def _drafted(self, request: Request) -> Submission:
         """The record it would make. Raises InvalidSubmission."""
@@ -304,6 +315,8 @@ class ManagerService:
             spec=spec,
             cluster=cluster,
             form="compatible" if form == "compatible" else "native",
+            owner=request.by.owner,
+            item_quota=request.by.quota.items,
             warnings=(*warnings, *found.warnings),
             created_at=self._stores.clock.now(),
             request=_fingerprint(request),
@@ -335,6 +348,7 @@ class ManagerService:
                 id = _claimed_id(self._stores.claims.claim(_claim_name(request), value, self._key_ttl), request)
             submission = draft.model_copy(update={"id": id})
             try:
+                self._quotas.take(request.by, id, draft.created_at)
                 self._stores.records.create(id, submission)
             except Conflict:
                 # Ours if a twin of this request was faster, or if our own write was repeated after a lost answer.
@@ -441,7 +455,9 @@ def _in_order(ids: Collection[str], states: Sequence[ItemState]) -> list[str]:
 
 
 def _claim_name(request: Request) -> str:
-    return f"submit:{hashlib.sha256(request.key.encode()).hexdigest()}"
+    # A key is its user's own: another's request with the same one is another request.
+    named = f"{request.by.owner}\n{request.key}"
+    return f"submit:{hashlib.sha256(named.encode()).hexdigest()}"
 
 
 def _claimed_id(held: str, request: Request) -> str:
@@ -454,4 +470,4 @@ def _claimed_id(held: str, request: Request) -> str:
 def _fingerprint(request: Request) -> str:
     if not request.key:
         return uuid.uuid4().hex
-    return hashlib.sha256(f"{request.key}\n{request.digest}".encode()).hexdigest()
+    return hashlib.sha256(f"{request.by.owner}\n{request.key}\n{request.digest}".encode()).hexdigest()

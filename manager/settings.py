@@ -55,6 +55,14 @@ class Settings(CommonSettings):
     host_paths: tuple[Annotated[str, Field(pattern=r"^/")], ...] = Field(
         default=(), description="Directories of the nodes that submissions may mount, with all in them; JSON."
     )
+    namespaces: tuple[ObjectName, ...] | None = Field(
+        default=None,
+        description="Namespaces that submissions may name; default: any, and where users log in none; JSON.",
+    )
+    service_accounts: tuple[ObjectName, ...] | None = Field(
+        default=None,
+        description="Service accounts that pods may have; default: any, and where users log in none; JSON.",
+    )
     priority_classes: dict[Priority, ObjectName] = Field(
         default_factory=dict, description='Kubernetes priority classes of priorities; JSON: {"high": "urgent"}.'
     )
@@ -84,6 +92,15 @@ class Settings(CommonSettings):
     )
     history_most: int = Field(default=1000, ge=0, le=100_000, description="Histories kept; the oldest go first.")
     allow_local_files: bool = Field(default=False, description="Whether workloads may be files on the manager's disk.")
+    local_directories: tuple[Annotated[str, Field(pattern=r"^/")], ...] = Field(
+        default=(), description="Directories of which they may be, with all in them; JSON; empty: any but the system's."
+    )
+    workload_schemes: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*$")], ...] = Field(
+        default=("http", "https", "file", "local", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"),
+        description="Kinds of addresses that workloads may have; JSON.",
+    )
+    max_workload: int = Field(default=64 * 2**30, ge=1, description="Largest workload in bytes, unpacked.")
+    workload_longest: float = Field(default=21600.0, gt=0, description="How long the reading of a workload may take.")
     max_item: int = Field(default=2**20, ge=1, le=2**20, description="Largest item in bytes.")
     workload_connect_timeout: float = Field(default=5.0, gt=0, description="Until a workload's server accepts.")
     workload_read_timeout: float = Field(default=30.0, gt=0, description="Until a workload's server goes on sending.")

@@ -49,6 +49,7 @@ def status(
         "name": submission.spec.name,
         "kind": submission.spec.kind.value,
         "form": submission.form,
+        "owner": submission.owner,
         "cluster": submission.cluster,
         "state": submission.state.value,
         "intent": submission.intent.value,
@@ -85,8 +86,8 @@ def shown_spec(spec: SubmissionSpec) -> dict[str, Any]:
         name: HIDDEN if isinstance(value, str) and _SECRET_NAME.search(name) else document["env"][name]
         for name, value in spec.env.items()
     }
-    for name in ("control", "monitoring"):
-        document[name]["settings"] = _masked(document[name]["settings"])
+    document["control"]["settings"] = _masked(document["control"]["settings"])
+    document["monitoring"] = _masked(document["monitoring"])
     if spec.workload is not None:
         document["workload"]["options"] = _masked(document["workload"]["options"])
         if spec.workload.url is not None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import codecs
 import glob
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPException
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 import requests
@@ -25,7 +25,9 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from common.domain.errors import WorkloadError
+from common.domain.outbound import Outbound, without_credentials
 from common.domain.submission import Workload
+from common.outbound import AddressRefused, outbound_session
 from common.plugins import SOURCES, load_plugins
 
 _CHUNK = 64 * 1024
@@ -33,6 +35,8 @@ _MOST_REDIRECTS = 5
 _SLACK = len(codecs.BOM_UTF8) + len(b"\r")
 """Bytes of a line that may turn out not to be the item's."""
 _GZIP = b"\x1f\x8b"
+_SYSTEM = ("/proc", "/sys", "/dev", "/run")
+"""What tells secrets of the manager itself."""
 _WINDOW = 31
 """zlib's window size for gzip with header."""
 
@@ -45,6 +49,18 @@ class WorkloadSettings(Protocol):
 
     @property
     def allow_local_files(self) -> bool: ...
+
+    @property
+    def local_directories(self) -> Sequence[str]: ...
+
+    @property
+    def workload_schemes(self) -> Sequence[str]: ...
+
+    @property
+    def outbound(self) -> Outbound: ...
+
+    @property
+    def max_workload(self) -> int: ...
 
     @property
     def max_item(self) -> int: ...
@@ -96,32 +112,31 @@ def check_workload(workload: Workload | None, settings: WorkloadSettings, source
     elif workload.source is not None:
         _plugin(workload.source, sources)
     elif workload.glob is not None:
-        _allow_local(_scheme(workload.glob), settings, "glob")
+        _allowed_scheme(workload.glob, settings, "glob")
     else:
         with _open_url(workload.url or "", settings):
             pass
 
 
-def without_credentials(url: str) -> str:
-    """The URL as it may be shown: no user, password or query."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        place = f"{host}:{parts.port}" if parts.port else host
-    except ValueError:
-        return "(not a URL)"
-    return urlunsplit((parts.scheme, place, parts.path, "", ""))
-
-
-def lines(chunks: Iterable[bytes], limit: int) -> Iterator[str]:
-    """The items in a stream of bytes. Raises WorkloadError naming the line that is too long or not UTF-8."""
-    for number, raw in enumerate(_raw_lines(_unzipped(chunks), limit + _SLACK), start=1):
+def lines(chunks: Iterable[bytes], limit: int, most: int | None = None) -> Iterator[str]:
+    """The items in a stream of bytes. Raises WorkloadError naming the line that is too long or not UTF-8, and when
+    they are more than ``most`` bytes, unpacked."""
+    for number, raw in enumerate(_raw_lines(_bounded(_unzipped(chunks), most), limit + _SLACK), start=1):
         line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         line = line.removesuffix(b"\r")
         if len(line) > limit:
             raise _too_long(number, limit)
         if line.strip():
             yield _item(line, number)
+
+
+def _bounded(chunks: Iterable[bytes], most: int | None) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if most is not None and size > most:
+            raise WorkloadError(f"the workload is larger than {most} bytes")
+        yield chunk
 
 
 def _raw_lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
@@ -235,22 +250,44 @@ def _scheme(place: str) -> str:
     return place.split("://", 1)[0].lower() if "://" in place else "file"
 
 
-def _allow_local(scheme: str, settings: WorkloadSettings, what: str) -> None:
+def _allowed_scheme(place: str, settings: WorkloadSettings, what: str) -> str:
+    """The place's scheme, when the operator allows it."""
+    scheme = _scheme(place)
     if scheme in ("file", "local") and not settings.allow_local_files:
         raise WorkloadError(
             f"a {what} on the manager's own disk is not allowed here; "
             "its operator can allow it with ASPERATHOS_ALLOW_LOCAL_FILES=true"
         )
+    # Chains (zip::file://...) would lead around what is said of their parts.
+    is_chained = "::" in place and scheme not in ("http", "https")
+    if scheme not in settings.workload_schemes or is_chained:
+        raise WorkloadError(
+            f"{scheme[:40]}: addresses are not allowed here (ASPERATHOS_WORKLOAD_SCHEMES); "
+            f"allowed are {', '.join(settings.workload_schemes)}"
+        )
+    return scheme
+
+
+def _check_place(path: Path, settings: WorkloadSettings) -> None:
+    """Whether a file is where workloads may be, wherever links lead."""
+    real = path.resolve()
+    if settings.local_directories:
+        is_allowed = any(real.is_relative_to(Path(place).resolve()) for place in settings.local_directories)
+    else:
+        is_allowed = not any(real.is_relative_to(place) for place in _SYSTEM)
+    if not is_allowed:
+        raise WorkloadError(f"{path} is not where workloads may be (ASPERATHOS_LOCAL_DIRECTORIES)")
 
 
 def _from_glob(pattern: str, settings: WorkloadSettings) -> Iterator[str]:
-    scheme = _scheme(pattern)
-    _allow_local(scheme, settings, "glob")
+    scheme = _allowed_scheme(pattern, settings, "glob")
     if scheme == "file":
         # Sorted, so that reading again gives the same order whatever the file system does.
         local = unquote(urlsplit(pattern).path) if "://" in pattern else pattern
         paths = glob.iglob(local, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
         found = sorted(path for path in paths if not Path(path).is_dir())
+        for path in found:
+            _check_place(Path(path), settings)
     else:
         with _remote_errors(pattern):
             system, path = fsspec.core.url_to_fs(pattern)
@@ -260,25 +297,25 @@ def _from_glob(pattern: str, settings: WorkloadSettings) -> Iterator[str]:
 
 def _from_url(url: str, settings: WorkloadSettings) -> Iterator[str]:
     with _open_url(url, settings) as chunks:
-        yield from lines(chunks, settings.max_item)
+        yield from lines(chunks, settings.max_item, settings.max_workload)
 
 
 @contextmanager
 def _open_url(url: str, settings: WorkloadSettings) -> Iterator[Iterable[bytes]]:
-    scheme = _scheme(url)
-    _allow_local(scheme, settings, "file")
+    scheme = _allowed_scheme(url, settings, "file")
     if scheme in ("http", "https"):
         with _http(url, settings) as chunks:
             yield chunks
     elif scheme in ("file", "local"):
-        with _local_errors(url), _open_file(Path(unquote(urlsplit(url).path))) as stream:
+        with _local_errors(url), _open_file(Path(unquote(urlsplit(url).path)), settings) as stream:
             yield _read(stream)
     else:
         with _remote_errors(url), fsspec.open(url, "rb").open() as stream:
             yield _read(stream)
 
 
-def _open_file(path: Path) -> IO[bytes]:
+def _open_file(path: Path, settings: WorkloadSettings) -> IO[bytes]:
+    _check_place(path, settings)
     # Opening a pipe would wait for its writer, for ever.
     if path.exists() and not path.is_file():
         raise WorkloadError(f"{path} is not a file")
@@ -293,9 +330,7 @@ def _read(stream: IO[bytes]) -> Iterator[bytes]:
 @contextmanager
 def _http(url: str, settings: WorkloadSettings) -> Iterator[Iterable[bytes]]:
     shown = without_credentials(url)
-    session = requests.Session()
-    # Neither a proxy nor .netrc credentials of the manager's account are given to a stranger's URL.
-    session.trust_env = False
+    session = outbound_session(settings.outbound)
     session.max_redirects = _MOST_REDIRECTS
     session.verify = settings.workload_ca or True
     if settings.workload_proxy:
@@ -327,6 +362,8 @@ def _check_response(response: requests.Response, shown: str) -> None:
 
 def _why(error: Exception) -> str:
     """What went wrong, without the URL's credentials that the client's own words may repeat."""
+    if isinstance(error, AddressRefused):
+        return str(error)
     names = {
         "ConnectTimeout": "it does not answer in time",
         "ReadTimeout": "it stopped sending",

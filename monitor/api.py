@@ -7,9 +7,9 @@ import re
 from flask import Flask, Response, jsonify, request
 
 from common.domain.errors import BadRequest, Fault
-from common.http.app import require_service_token
 from common.http.body import read_contract
 from common.http.contracts import MonitoringRequest
+from common.http.gate import seen
 from monitor.service import MonitorService
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -19,13 +19,14 @@ _LEAST_ROWS = 2
 _RUNNING = {"message": "Job is running yet!"}
 
 
-def register(app: Flask, service: MonitorService, token: str) -> None:
-    """Add the routes to the app. ``token`` is what the other services must show, empty for none."""
-    app.before_request(require_service_token(token))
+def register(app: Flask, service: MonitorService) -> None:
+    """Add the routes to the app."""
 
     @app.get("/monitoring")
     def all_monitoring() -> Response:
-        return jsonify({id: view.model_dump(mode="json") for id, view in service.views().items()})
+        found = service.views()
+        shown = seen(app, found)
+        return jsonify({id: view.model_dump(mode="json") for id, view in found.items() if id in shown})
 
     @app.post("/monitoring/<id>")
     def start(id: str) -> tuple[Response, int]:

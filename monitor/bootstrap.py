@@ -44,12 +44,12 @@ def build(settings: Settings, roles: Roles) -> Service:
             clusters=clusters,
             clock=foundation.clock,
             monitors=monitors,
-            readings=HttpReadings(),
+            readings=HttpReadings(rules=settings.outbound),
         )
         loop = foundation.loop(MonitorLoop(world))
     app = foundation.app({"loop": loop.check} if loop is not None else None)
     if roles.api:
         service = MonitorService(records, observations, metrics, foundation.wakeups, foundation.clock, monitors)
-        register(app, service, settings.service_token.get_secret_value())
+        register(app, service)
         register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
     return foundation.service_of(app, loop)

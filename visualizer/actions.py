@@ -2,27 +2,23 @@
 
 The visualizer has no right of its own to change anything: it passes on the credentials that the browser brought, never
 the services' token, and what the manager answers comes back as it is. Everything that changes something asks for proof
-that it is our own page that calls (see ``check_same_origin``).
+that it is our own page that calls (see ``check_mark``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request
 
 from common.domain.errors import Forbidden
 from common.http.client import Relayed
+from common.http.gate import MARK, MARK_VALUE
 from visualizer.boards import checked_id
+from visualizer.login import shown_session
 
-MARK = "X-Requested-With"
-MARK_VALUE = "asperathos-pages"
-"""What our pages add to a request that changes something. A form or a script of another site cannot, unless we allowed
-it to (a header of this kind is preceded by a question to us that we do not answer)."""
-_PASSED_ON = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id")
-_OWN = frozenset({"same-origin", "none"})
+_PASSED_ON = ("Content-Type", "Idempotency-Key", "X-Request-Id")
 _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 """A report may bring styles and pictures of its own, no script."""
 
@@ -40,23 +36,18 @@ def register(app: Flask, door: Door, enabled: bool) -> None:
     _register_documents(app, door)
 
 
-def check_same_origin(asked: Request) -> None:
-    """Raises Forbidden unless the request comes from our own pages, or from a program that says so."""
-    origin = asked.headers.get("Origin", "")
-    foreign = (
-        asked.headers.get(MARK) != MARK_VALUE
-        or asked.headers.get("Sec-Fetch-Site", "none") not in _OWN
-        or (origin and urlsplit(origin).netloc != asked.host)
-    )
-    if foreign:
-        raise Forbidden(f"only the pages themselves may ask for this: send {MARK}: {MARK_VALUE} from the same origin")
+def check_mark(asked: Request) -> None:
+    """Raises Forbidden unless the request comes from our own pages, or from a program that says so. That no other site
+    sends it is looked at with every request: see common.http.gate."""
+    if asked.headers.get(MARK) != MARK_VALUE:
+        raise Forbidden(f"only the pages themselves may ask for this: send {MARK}: {MARK_VALUE}")
 
 
 def _register_wishes(app: Flask, door: Door, enabled: bool) -> None:
     def wish(method: str, path: str) -> Response:
         if not enabled:
             raise Forbidden("these pages only show: acting is switched off (ASPERATHOS_PAGE_ACTIONS=false)")
-        check_same_origin(request)
+        check_mark(request)
         return _relayed(door, method, path)
 
     @app.post("/api/submissions")
@@ -109,6 +100,8 @@ def _register_documents(app: Flask, door: Door) -> None:
 
 def _relayed(door: Door, method: str, path: str) -> Response:
     headers = {name: value for name in _PASSED_ON if (value := request.headers.get(name))}
+    if shown := shown_session().authorization:
+        headers["Authorization"] = shown
     told = door.relay(method, path, request.get_data(), headers)
     response = Response(told.chunks, status=told.status, content_type=told.content_type or None)
     response.headers["Cache-Control"] = "no-store"

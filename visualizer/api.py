@@ -12,14 +12,17 @@ from flask import Flask, Response, jsonify, render_template, request
 from pydantic import Field
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
+from common.domain.accounts import Role
 from common.domain.errors import BadRequest, Fault, NotFound
-from common.http.app import error_response, require_service_token
+from common.http.app import error_response
 from common.http.body import read_contract
 from common.http.contracts import VisualizingRequest
+from common.http.gate import current, seen
 from visualizer.actions import Door
 from visualizer.actions import register as register_actions
 from visualizer.assets import Asset, load_assets
 from visualizer.documents import Changes, ClusterDocument, ListDocument, SubmissionDocument, fingerprint
+from visualizer.login import Login, register_login, wants_page
 from visualizer.series import reach
 from visualizer.service import BoardService, Watching
 from visualizer.streams import Message, Streams
@@ -31,9 +34,10 @@ _MOST_TAIL = 5000
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: forms would then be sent with no origin to know them by.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
@@ -45,6 +49,7 @@ class Pages:
 
     watching: Watching
     streams: Streams
+    login: Login
     door: Door
     actions: bool = True
     """Whether the pages may act."""
@@ -57,23 +62,22 @@ class NamedRequest(VisualizingRequest):
     id: str = Field(default="", max_length=64)
 
 
-def register(app: Flask, boards: BoardService, pages: Pages, token: str) -> None:
+def register(app: Flask, boards: BoardService, pages: Pages) -> None:
     """Add all routes to the app."""
-    _register_boards(app, boards, token)
+
+    @app.context_processor
+    def who_acts() -> dict[str, bool]:
+        """Whether the page offers to whoever sees it what changes something."""
+        return {"acting": pages.actions and current().role is not Role.VIEWER}
+
+    _register_boards(app, boards)
     _register_pages(app, pages)
     _register_data(app, pages)
     register_actions(app, pages.door, pages.actions)
+    register_login(app, pages.login, _page)
 
 
-def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
-    check_token = require_service_token(token)
-
-    @app.before_request
-    def only_services_have_boards() -> None:
-        """What the pages change is the user's affair: see actions."""
-        if request.path.startswith("/visualizing"):
-            check_token()
-
+def _register_boards(app: Flask, boards: BoardService) -> None:
     @app.post("/visualizing")
     def show_named() -> tuple[Response, int]:
         body = read_contract(request, NamedRequest)
@@ -102,34 +106,34 @@ def _register_boards(app: Flask, boards: BoardService, token: str) -> None:
 
     @app.get("/visualizing")
     def views() -> Response:
-        return jsonify({id: view.model_dump(mode="json") for id, view in boards.views().items()})
+        found = boards.views()
+        shown = seen(app, found)
+        return jsonify({id: view.model_dump(mode="json") for id, view in found.items() if id in shown})
 
 
 def _register_pages(app: Flask, pages: Pages) -> None:
-    acting = "yes" if pages.actions else ""
-
     @app.get("/")
     @app.get("/submissions")
     def overview() -> Response:
-        return _page("list.html", here="list", acting=acting)
+        return _page("list.html", here="list")
 
     @app.get("/submissions/<id>")
     def one(id: str) -> Response:
         try:
             document = pages.watching.submission(id)
         except (NotFound, BadRequest):
-            return _page("missing.html", 404, what=f"There is no submission {id}.", acting=acting)
-        return _page("submission.html", id=id, name=document.row.name or id, acting=acting)
+            return _page("missing.html", 404, what=f"There is no submission {id}.")
+        return _page("submission.html", id=id, name=document.row.name or id)
 
     @app.get("/clusters")
     def clusters_page() -> Response:
-        return _page("clusters.html", here="clusters", acting=acting)
+        return _page("clusters.html", here="clusters")
 
     @app.get("/submit")
     def submit_page() -> Response:
         if not pages.actions:
             return _page("missing.html", 404, what="These pages only show: nothing can be submitted here.")
-        return _page("submit.html", here="submit", acting=acting)
+        return _page("submit.html", here="submit")
 
     assets = load_assets(_STATIC)
 
@@ -146,8 +150,8 @@ def _register_pages(app: Flask, pages: Pages) -> None:
 
     @app.errorhandler(NoSuchRoute)
     def missing(error: NoSuchRoute) -> Response:
-        if request.method == "GET" and request.accept_mimetypes.best == "text/html":
-            return _page("missing.html", 404, what="There is no such page.", acting=acting)
+        if request.method == "GET" and wants_page():
+            return _page("missing.html", 404, what="There is no such page.")
         return error_response(404, "NOT_FOUND", error.description or "there is nothing here")
 
 
@@ -156,7 +160,7 @@ def _register_data(app: Flask, pages: Pages) -> None:
 
     @app.get("/api/submissions")
     def submissions() -> Response:
-        return _document(watching.listing())
+        return _document(watching.listing().seen_by(current()))
 
     @app.get("/api/submissions/<id>")
     def submission(id: str) -> Response:
@@ -175,19 +179,22 @@ def _register_data(app: Flask, pages: Pages) -> None:
         ids = [id for id in request.args.get("ids", "").split(",") if id]
         if len(ids) > _MOST_SPARKS:
             raise BadRequest(f"ids must be at most {_MOST_SPARKS}", [Fault("ids", f"must be at most {_MOST_SPARKS}")])
-        return jsonify(watching.sparks(ids).parts())
+        visible = seen(app, ids)
+        return jsonify(watching.sparks([id for id in ids if id in visible]).parts())
 
     @app.get("/api/clusters")
     def clusters() -> Response:
-        return _document(watching.clusters())
+        return _document(watching.clusters().seen_by(current()))
 
     @app.get("/api/stream/clusters")
     def stream_clusters() -> Response:
-        return _stream(pages.streams, _look_at("clusters", lambda: watching.clusters().parts()))
+        viewer = current()
+        return _stream(pages.streams, _look_at("clusters", lambda: watching.clusters().seen_by(viewer).parts()))
 
     @app.get("/api/stream/submissions")
     def stream_submissions() -> Response:
-        return _stream(pages.streams, _look_at("list", lambda: watching.listing().parts()))
+        viewer = current()
+        return _stream(pages.streams, _look_at("list", lambda: watching.listing().seen_by(viewer).parts()))
 
     @app.get("/api/stream/submissions/<id>")
     def stream_submission(id: str) -> Response:
@@ -248,7 +255,9 @@ def _document(document: ListDocument | SubmissionDocument | ClusterDocument) -> 
 
 
 def _page(template: str, status: int = 200, **values: str) -> Response:
-    return Response(render_template(template, **values), status=status, mimetype="text/html", headers=_PAGE_HEADERS)
+    who = current()
+    text = render_template(template, **{"user": "" if who.kind == "anonymous" else who.name, **values})
+    return Response(text, status=status, mimetype="text/html", headers=_PAGE_HEADERS)
 
 
 def _asset(asset: Asset) -> Response:

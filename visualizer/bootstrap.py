@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Set
 
 from common.adapters.redis_records import RedisRecords
-from common.bootstrap import Foundation, Roles
+from common.bootstrap import Door, Foundation, Roles
 from common.http.client import ServiceClient
 from common.http.server import Service
 from common.plugins import VISUALIZERS, load_plugins
@@ -19,6 +19,7 @@ from visualizer.grafana.client import GrafanaClient, GrafanaSettings
 from visualizer.grafana.dashboards import dashboards
 from visualizer.grafana.provisioning import Source, datasource_of
 from visualizer.grafana.visualizer import GrafanaVisualizer, Wanted
+from visualizer.login import Login
 from visualizer.loop import BoardSteps
 from visualizer.service import SERVICE, BoardService, Freshness, Sources, Watching
 from visualizer.settings import Settings
@@ -34,8 +35,8 @@ def build(settings: Settings, roles: Roles) -> Service:
         **dict.fromkeys(GRAFANA, _grafana(settings, foundation.clock)),
         **load_plugins(VISUALIZERS, checked_visualizer).found,
     }
-    sources = _sources(settings)
-    app = foundation.app()
+    sources = _sources(foundation, settings)
+    app = foundation.app(door=Door(urls=(settings.public_url,), sessions=True))
     if roles.api:
         stopping = threading.Event()
         set_at_shutdown(stopping)
@@ -44,14 +45,15 @@ def build(settings: Settings, roles: Roles) -> Service:
             app,
             BoardService(records, foundation.wakeups, visualizers, settings.base_url, foundation.clock),
             Pages(
+                login=Login(foundation.authenticator, settings.authenticated, settings.session_keep),
                 watching=Watching(sources, foundation.metrics, foundation.clock, freshness),
                 streams=Streams(
                     StreamSettings(settings.stream_limit, settings.page_refresh), foundation.clock, stopping
                 ),
-                door=ServiceClient(settings.manager_url, timeout=settings.action_timeout, retries=0),
+                # Without the services' token: who acts is the user.
+                door=ServiceClient(settings.manager_url, "", settings.action_timeout, retries=0, ca=settings.tls_ca),
                 actions=settings.page_actions,
             ),
-            settings.service_token.get_secret_value(),
         )
     if not roles.loop:
         return foundation.service_of(app, None)
@@ -71,6 +73,7 @@ def _grafana(settings: Settings, clock: Clock) -> Visualizer:
             username=settings.grafana_username,
             password=settings.grafana_password.get_secret_value(),
             timeout=settings.grafana_timeout,
+            ca=settings.tls_ca,
         )
     )
     source = Source(
@@ -88,12 +91,10 @@ def _grafana(settings: Settings, clock: Clock) -> Visualizer:
     return GrafanaVisualizer(client, wanted, clock)
 
 
-def _sources(settings: Settings) -> RestSources:
-    token = settings.service_token.get_secret_value()
-
+def _sources(foundation: Foundation, settings: Settings) -> RestSources:
     def client(base: str, timeout: float = settings.page_timeout) -> ServiceClient:
         """Without retries: a page rather says that a service is away and looks again."""
-        return ServiceClient(base, token, timeout=timeout, retries=0)
+        return foundation.client(base, timeout=timeout, retries=0)
 
     return RestSources(
         manager=client(settings.manager_url),

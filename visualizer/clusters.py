@@ -49,6 +49,8 @@ class User(_Document):
     """A submission on the cluster. Counts are replicas; None where the controller does not tell."""
 
     id: str
+    owner: str | None
+    """None where its record is not there (any more)."""
     name: str
     state: str
     priority: str = ""
@@ -137,6 +139,7 @@ def _is_on(row: Row, known: Known) -> bool:
 def _user(id: str, row: Row | None, share: ShareView | None) -> User:
     return User(
         id=id,
+        owner=row.owner if row else None,
         name=(row.name if row else "") or id,
         state=row.state if row else "",
         priority=share.priority.value if share else "",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from visualizer.clusters import ClusterView
+from common.domain.accounts import Principal
+from visualizer.clusters import ClusterView, User
 from visualizer.reading import Details, Row
 from visualizer.series import Columns
 from visualizer.verdict import Verdict
@@ -52,6 +53,12 @@ class ListDocument(_Document):
         problems = [problem.model_dump(mode="json") for problem in self.problems]
         return {"now": self.now, "known": self.known, "problems": problems, "rows": self.rows}
 
+    def seen_by(self, viewer: Principal) -> ListDocument:
+        """What of it they may see."""
+        if viewer.sees_all:
+            return self
+        return self.model_copy(update={"rows": {id: row for id, row in self.rows.items() if viewer.sees(row["owner"])}})
+
 
 class SubmissionDocument(_Document):
     """GET /api/submissions/:id."""
@@ -85,12 +92,23 @@ class ClusterDocument(_Document):
     problems: tuple[Problem, ...]
     clusters: tuple[ClusterView, ...]
 
+    def seen_by(self, viewer: Principal) -> ClusterDocument:
+        """What of it they may see: how much of a cluster is used, but not by whom else."""
+        if viewer.sees_all:
+            return self
+        own = [one.model_copy(update={"users": _seen(one.users, viewer)}) for one in self.clusters]
+        return self.model_copy(update={"clusters": tuple(own)})
+
 
 class SparksDocument(_Document):
     """GET /api/sparks: lately's throughput (items/s), oldest first, by submission."""
 
     problem: str
     sparks: dict[str, list[float]]
+
+
+def _seen(users: Iterable[User], viewer: Principal) -> tuple[User, ...]:
+    return tuple(user for user in users if viewer.sees(user.owner))
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:

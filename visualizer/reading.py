@@ -53,6 +53,8 @@ class Row(_Document):
     """Probability of meeting the deadline."""
     deadline_met: bool | None
     deadline_margin: float | None
+    owner: str = ""
+    """The user who handed it in; empty for nobody in particular."""
 
     @property
     def terminal(self) -> bool:
@@ -138,6 +140,7 @@ def row_of(id: str, status: object) -> Row:
         chance=_number(forecast, "chance"),
         deadline_met=_flag(document, "deadline_met") if "deadline_met" in document else _flag(summary, "deadline_met"),
         deadline_margin=_first(_number(document, "deadline_margin"), _number(summary, "deadline_margin")),
+        owner=_text(document, "owner"),
     )
 
 

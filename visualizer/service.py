@@ -261,7 +261,7 @@ class Watching:
             known=status.value is not None,
             problems=_problems(asked),
             row=with_observation(row, observation),
-            verdict=verdict(with_observation(row, observation), now) if status.value is not None else None,
+            verdict=verdict(with_observation(row, observation), now, observation) if status.value is not None else None,
             details=details.model_copy(update={"events": details.events[-_SHOWN_EVENTS:]}),
         )
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from common.domain.progress import Observation
 from common.domain.states import State
 from common.domain.units import format_duration
 from visualizer.reading import Row
@@ -20,14 +21,14 @@ class Verdict(BaseModel):
     text: str
 
 
-def verdict(row: Row, now: float) -> Verdict:
-    """The sentence for a submission at ``now`` (Unix seconds)."""
+def verdict(row: Row, now: float, seen: Observation | None = None) -> Verdict:
+    """The sentence for a submission at ``now`` (Unix seconds); ``seen`` is what was measured last."""
     if row.terminal:
         return _ended(row)
     if row.state != State.ONGOING:
         return Verdict(level="neutral", text="Getting ready: it has not started yet.")
     if row.deadline is None or row.created_at is None:
-        return _without_deadline(row)
+        return _without_deadline(row, seen)
     return _racing(row, row.created_at + row.deadline, row.deadline, now)
 
 
@@ -49,11 +50,23 @@ def _ended(row: Row) -> Verdict:
     return Verdict(level="good", text=f"It finished {format_duration(margin)} before its deadline.")
 
 
-def _without_deadline(row: Row) -> Verdict:
+def _without_deadline(row: Row, seen: Observation | None) -> Verdict:
     if row.kind == "stream":
+        if row.target is not None and seen is not None and seen.queue_wait_p95 is not None:
+            return _flowing(row.target, seen, seen.queue_wait_p95)
         goal = "" if row.target is None else f"; each item is to be done within {format_duration(row.target)}"
         return Verdict(level="neutral", text=f"A stream: it runs until it is stopped{goal}.")
     return Verdict(level="neutral", text="It has no deadline.")
+
+
+def _flowing(target: float, seen: Observation, wait: float) -> Verdict:
+    """Whether a stream keeps its target: by the sum of both quantiles, which its latency hardly exceeds."""
+    goal = f"its target of {format_duration(target)}"
+    if seen.oldest_wait is not None and seen.oldest_wait > target:
+        return Verdict(level="bad", text=f"Misses {goal}: an item has waited {format_duration(seen.oldest_wait)}.")
+    kept = wait + seen.service.p95 <= target
+    told = f"95 % wait at most {format_duration(wait)} and then take at most {format_duration(seen.service.p95)}"
+    return Verdict(level="good" if kept else "warn", text=f"{'Keeps' if kept else 'May miss'} {goal}: {told}.")
 
 
 def _racing(row: Row, deadline_at: float, deadline: float, now: float) -> Verdict:

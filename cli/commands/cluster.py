@@ -68,7 +68,7 @@ def add(client: ManagerClient, output: Output, name: str, kubeconfig: Path, cert
 @manager_command
 def activate(client: ManagerClient, output: Output, name: str) -> None:
     """Have submissions that name no cluster run on cluster NAME from now on."""
-    _tell(output, client.activate_cluster(name), f"{name} is active")
+    output.tell(client.activate_cluster(name), f"{name} is active")
 
 
 @cluster.command()
@@ -77,7 +77,7 @@ def activate(client: ManagerClient, output: Output, name: str) -> None:
 def remove(client: ManagerClient, output: Output, name: str) -> None:
     """Forget cluster NAME; refused while submissions use it."""
     client.remove_cluster(name)
-    _tell(output, {"removed": name}, f"{name} removed")
+    output.tell({"removed": name}, f"{name} removed")
 
 
 @cluster.command()
@@ -98,13 +98,6 @@ def check(client: ManagerClient, output: Output, no_probe: bool) -> None:
         _print_report(answer)
     if not answer["ok"]:
         sys.exit(exit_codes.FAILED)
-
-
-def _tell(output: Output, document: Any, text: str) -> None:
-    if output.as_json:
-        output.document(document)
-    else:
-        click.echo(text)
 
 
 def _text(path: Path) -> str:

@@ -31,10 +31,21 @@ from cli.stack.supervisor import StartFailed
     metavar="N",
     help="Most replicas of all submissions together [default: as many as the local cluster has room for].",
 )
+@click.option(
+    "--authentication",
+    is_flag=True,
+    help="Have users log in. The administrator's token is in the home directory's admin.token; asperathos shows it.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON once everything is ready.")
 def up(
-    home: Path | None, any_port: bool, ports: tuple[str, ...], capacity: int | None, log_level: str, as_json: bool
+    home: Path | None,
+    any_port: bool,
+    ports: tuple[str, ...],
+    capacity: int | None,
+    authentication: bool,
+    log_level: str,
+    as_json: bool,
 ) -> None:
     """Start the whole stack on this machine and keep it running until Ctrl-C.
 
@@ -42,7 +53,7 @@ def up(
     127.0.0.1. State and logs are kept in the home directory, so that the next 'up' goes on where this one stopped.
     """
     output = Output(as_json)
-    options = StackOptions(home or default_home(), any_port, _parse_ports(ports), log_level, capacity)
+    options = StackOptions(home or default_home(), any_port, _parse_ports(ports), log_level, authentication, capacity)
     stop = stop_signals()
     try:
         output.note("starting ...")

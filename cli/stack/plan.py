@@ -42,6 +42,8 @@ class Layout:
     service_token: str
     cluster_key: str
     log_level: str = "info"
+    admin_token: str = ""
+    """What makes the first users; '' when nobody has to log in."""
     capacity: int | None = None
     """Most replicas of all submissions together, None for what the local cluster offers."""
 
@@ -107,6 +109,10 @@ def _service(layout: Layout, name: str) -> Part:
         "ASPERATHOS_LOG_LEVEL": layout.log_level,
         "ASPERATHOS_LOG_JSON": "true",
         "ASPERATHOS_ALLOW_LOCAL_FILES": "true",
+        "ASPERATHOS_AUTHENTICATION": "on" if layout.admin_token else "off",
+        "ASPERATHOS_ADMIN_TOKEN": layout.admin_token,
+        # Its users' data is on this machine.
+        "ASPERATHOS_OUTBOUND_DENY": "[]",
         "ASPERATHOS_QUEUE_COMMAND": f'["{layout.redis_server}"]',
         **{f"ASPERATHOS_{other.upper()}_URL": layout.url(other) for other in SERVICES},
         **({} if layout.capacity is None else {"ASPERATHOS_CAPACITY": f'{{"*": {layout.capacity}}}'}),

@@ -31,6 +31,8 @@ class StackOptions:
     any_port: bool
     ports: dict[str, int]
     log_level: str = "info"
+    authentication: bool = False
+    """Whether users have to log in."""
     capacity: int | None = None
     """Most replicas of all submissions together; None: as many as the local cluster has room for."""
 
@@ -57,6 +59,7 @@ def running_stack(options: StackOptions, say: Callable[[str], None]) -> Iterator
         service_token=secrets.token_hex(16),
         cluster_key=home.cluster_key,
         log_level=options.log_level,
+        admin_token=home.admin_token if options.authentication else "",
         capacity=options.capacity,
     )
     layout.redis_config.touch(mode=0o600)

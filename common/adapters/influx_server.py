@@ -45,6 +45,8 @@ class InfluxSettings:
     retention: float = 0.0
     write_api: Literal["auto", "v1", "v2"] = "auto"
     timeout: float = 10.0
+    ca: str = ""
+    """File of certificates to trust; empty for the usual."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class InfluxServer:
         self._settings = settings
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.verify = settings.ca or True
         if settings.token:
             self._session.headers["Authorization"] = f"Token {settings.token}"
         elif settings.username:
@@ -173,6 +176,7 @@ class InfluxServer:
                     token=settings.token or (f"{settings.username}:{settings.password}" if settings.username else "-"),
                     org=settings.org,
                     timeout=int(settings.timeout * 1000),
+                    ssl_ca_cert=settings.ca or None,
                     enable_gzip=True,
                     # The outbox tries again.
                     retries=False,

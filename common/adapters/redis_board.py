@@ -14,14 +14,15 @@ from common.logging import get_logger
 M = TypeVar("M", bound=BaseModel)
 log = get_logger(__name__)
 _KEEP = 86400
-"""Seconds after the last entry for which a board is kept."""
+"""Seconds after the last entry for which a board is kept, unless told otherwise."""
 
 
 class RedisBoard(Generic[M]):
     """Implements ports.Board on one hash a board. Entries that are not understood (of another version) are left out."""
 
-    def __init__(self, client: redis.Redis, kind: str, model: type[M]) -> None:
+    def __init__(self, client: redis.Redis, kind: str, model: type[M], keep: float = _KEEP) -> None:
         self._client = client
+        self._keep = int(keep)
         self._kind = kind
         self._model = model
 
@@ -30,7 +31,7 @@ class RedisBoard(Generic[M]):
         with translated():
             pipeline = self._client.pipeline()
             pipeline.hset(key, id, entry.model_dump_json())
-            pipeline.expire(key, _KEEP)
+            pipeline.expire(key, self._keep)
             pipeline.hgetall(key)
             found = pipeline.execute()[-1]
         return self._understood(name, found)
@@ -40,7 +41,7 @@ class RedisBoard(Generic[M]):
         with translated():
             pipeline = self._client.pipeline()
             pipeline.hset(key, id, entry.model_dump_json())
-            pipeline.expire(key, _KEEP)
+            pipeline.expire(key, self._keep)
             pipeline.execute()
 
     def entries(self, name: str) -> dict[str, M]:

@@ -1,4 +1,4 @@
-"""Leases with fencing tokens, nudges between processes, and claims of names, in Redis."""
+"""Leases with fencing tokens, nudges between processes, claims of names, and counted attempts, in Redis."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ local held = redis.call('GET', KEYS[1])
 if held then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
+"""
+
+# KEYS: counter.  ARGV: window in ms.  Returns the count and the ms until it is forgotten.
+_COUNT = """
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {count, redis.call('PTTL', KEYS[1])}
+"""
+# KEYS: counter.  ARGV: how many to take back.
+_FORGIVE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return end
+if redis.call('DECRBY', KEYS[1], ARGV[1]) <= 0 then redis.call('DEL', KEYS[1]) end
 """
 
 
@@ -97,3 +109,24 @@ class RedisClaims:
     def drop(self, name: str) -> None:
         with translated():
             self._client.delete(redis_keys.claim(name))
+
+
+class RedisAttempts:
+    """Implements ports.Attempts."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._count = client.register_script(_COUNT)
+        self._forgive = client.register_script(_FORGIVE)
+
+    def count(self, name: str, window: float) -> tuple[int, float]:
+        with translated():
+            count, left = self._count(keys=[redis_keys.tries(name)], args=[max(1, int(window * 1000))])
+        return int(count), max(0, int(left)) / 1000
+
+    def forgive(self, name: str, attempts: int | None = None) -> None:
+        with translated():
+            if attempts is None:
+                self._client.delete(redis_keys.tries(name))
+            else:
+                self._forgive(keys=[redis_keys.tries(name)], args=[attempts])

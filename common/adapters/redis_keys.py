@@ -9,6 +9,7 @@ asp:lease:<name>               string   "<fencing token> <owner>", with expiry
 asp:fence                      string   counter: the last fencing token
 asp:wake:<service>             list     ids to look at now, bounded, for an hour after the last
 asp:claim:<name>               string   what the first comer gave it, with expiry
+asp:tries:<name>               string   attempts counted, forgotten a while after the first
 asp:text:<id>                  hash     kept texts by name
 asp:metrics:<id>               stream   metric points of a submission
 asp:board:<kind>:<name>        hash     entries by id, JSON, for a day after the last
@@ -48,6 +49,10 @@ def wake(service: str) -> str:
 
 def claim(name: str) -> str:
     return f"asp:claim:{name}"
+
+
+def tries(name: str) -> str:
+    return f"asp:tries:{name}"
 
 
 def text(id: str) -> str:

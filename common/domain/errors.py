@@ -83,6 +83,17 @@ class UnsupportedMedia(AsperathosError):
     name = "UNSUPPORTED_MEDIA_TYPE"
 
 
+class TooManyRequests(AsperathosError):
+    """Too much was asked for; ``retry_after`` (seconds) says when to come again."""
+
+    status = 429
+    name = "TOO_MANY_REQUESTS"
+
+    def __init__(self, message: str, retry_after: float, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message, faults)
+        self.retry_after = retry_after
+
+
 class Unavailable(AsperathosError):
     """Something we depend on (Redis, the cluster, another service) does not answer; trying again may help."""
 

@@ -11,6 +11,8 @@ EVENTS = "events"
 DECISIONS = "decisions"
 """Journal of progress.Decision entries: written by the controller."""
 
+SUBMISSION_RECORDS = "submission"
+"""Kind of the records that hold the submissions: written by the manager."""
 OBSERVATION_RECORDS = "observation"
 """Kind of the records that hold each submission's latest Observation: written by the monitor."""
 

@@ -438,6 +438,10 @@ class Submission(BaseModel):
     cluster: str = ""
     """The cluster it was accepted for, whichever is active later; empty for the default one."""
     form: Literal["native", "compatible"] = "native"
+    owner: str = ""
+    """The user who handed it in; empty when nobody had to log in."""
+    item_quota: int = 0
+    """Most items its owner may have in one submission; 0 for no limit."""
     revision: int = 0
     """How often the specification was changed since it was accepted."""
     state: State = State.CREATED

@@ -1,9 +1,9 @@
-"""The app factory: error envelope, request ids, body limits, service token, health and metrics for every service."""
+"""The app factory: error envelope, request ids, body limits, health and metrics for every service."""
 
 from __future__ import annotations
 
-import hmac
 import json
+import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -15,22 +15,30 @@ import structlog
 from flask import Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from common.clock import SystemClock
-from common.domain.errors import AsperathosError, TooLarge, Unauthorized
+from common.domain.errors import AsperathosError, TooLarge, TooManyRequests, Unauthorized
 from common.http.telemetry import Telemetry
 from common.logging import get_logger
 from common.ports import Clock
 
 log = get_logger(__name__)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of answers that name none of their own: data, which no page is to embed and nobody on the way to keep."""
 _QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 @dataclass(frozen=True)
 class AppSettings:
-    """What the factory needs: the service's name, body limit (bytes), and the token other services must show.
+    """What the factory needs: the service's name, body limit (bytes), its version.
 
     ``checks`` are the readiness probes by name; each raises when the thing it looks at does not answer.
     """
@@ -38,7 +46,10 @@ class AppSettings:
     service: str
     max_body: int
     version: str
-    service_token: str = ""
+    secure: bool = False
+    """Whether it is served with TLS by ourselves: browsers are told to come with TLS only."""
+    proxies: int = 0
+    """Proxies in front of it whose word on addresses is believed."""
     checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
 
 
@@ -62,26 +73,13 @@ def create_app(settings: AppSettings, telemetry: Telemetry, clock: Clock | None 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
     app.wsgi_app = _StripJsonSuffix(app.wsgi_app)  # type: ignore[method-assign]
+    if settings.proxies:
+        count = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     _register_request_context(app, settings, telemetry, clock or SystemClock())
     _register_errors(app)
     _register_health(app, settings, telemetry)
     return app
-
-
-def require_service_token(token: str) -> Callable[[], None]:
-    """A before-request hook: only the other services may change things here, anyone may read.
-
-    An empty token asks for nothing.
-    """
-
-    def check() -> None:
-        if not token or request.method in _READING:
-            return
-        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(shown.encode(), token.encode()):
-            raise Unauthorized("changing this takes the services' token: Authorization: Bearer <token>")
-
-    return check
 
 
 def error_response(status: int, name: str, message: str, details: list[dict[str, str]] | None = None) -> Response:
@@ -94,6 +92,22 @@ def error_response(status: int, name: str, message: str, details: list[dict[str,
         "request_id": g.get("request_id", ""),
     }
     return Response(json.dumps(body), status=status, mimetype="application/json")
+
+
+def answer_to(error: AsperathosError) -> Response:
+    """What a request that raised one of our errors is answered with."""
+    if error.status >= 500:
+        log.warning("request_failed", error=error.message, path=request.path)
+    details = [{"field": fault.field, "problem": fault.problem} for fault in error.faults]
+    response = error_response(error.status, error.name, error.message, details)
+    if error.status == 503:
+        response.headers["Retry-After"] = "2"
+    if isinstance(error, TooManyRequests):
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, Unauthorized):
+        # Not Basic: browsers would ask in a window of their own.
+        response.headers["WWW-Authenticate"] = 'Bearer realm="asperathos"'
+    return response
 
 
 def _register_request_context(app: Flask, settings: AppSettings, telemetry: Telemetry, clock: Clock) -> None:
@@ -110,7 +124,10 @@ def _register_request_context(app: Flask, settings: AppSettings, telemetry: Tele
         route = str(request.url_rule) if request.url_rule else "unmatched"
         telemetry.requests.labels(settings.service, request.method, route, str(response.status_code)).observe(took)
         response.headers["X-Request-Id"] = g.get("request_id", "")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        if settings.secure:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
         if request.path not in _QUIET_PATHS:
             log.debug("request", method=request.method, path=request.path, code=response.status_code, seconds=took)
         return response
@@ -121,15 +138,7 @@ def _register_request_context(app: Flask, settings: AppSettings, telemetry: Tele
 
 
 def _register_errors(app: Flask) -> None:
-    @app.errorhandler(AsperathosError)
-    def ours(error: AsperathosError) -> Response:
-        details = [{"field": fault.field, "problem": fault.problem} for fault in error.faults]
-        if error.status >= 500:
-            log.warning("request_failed", error=error.message, path=request.path)
-        response = error_response(error.status, error.name, error.message, details)
-        if error.status == 503:
-            response.headers["Retry-After"] = "2"
-        return response
+    app.register_error_handler(AsperathosError, answer_to)
 
     @app.errorhandler(HTTPException)
     def werkzeugs(error: HTTPException) -> Response:

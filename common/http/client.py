@@ -42,16 +42,18 @@ class Relayed:
 class ServiceClient:
     """Talks to one service at ``base`` (``http://host:port``).
 
-    Connection failures and 502/503/504 are retried ``retries`` times with exponential backoff; all our bodies are
-    idempotent, so POST is retried too. Raises Unavailable when the service does not answer, and BadRequest,
-    Unauthorized, Forbidden, NotFound, Conflict and TooLarge as it answers.
+    ``ca`` is a file of certificates to trust, empty for the usual. Connection failures and 502/503/504 are retried
+    ``retries`` times with exponential backoff; all our bodies are idempotent, so POST is retried too. Raises
+    Unavailable when the service does not answer, and BadRequest, Unauthorized, Forbidden, NotFound, Conflict and
+    TooLarge as it answers.
     """
 
-    def __init__(self, base: str, token: str = "", timeout: float = 5.0, retries: int = 2) -> None:
+    def __init__(self, base: str, token: str = "", timeout: float = 5.0, retries: int = 2, ca: str = "") -> None:
         self._base = base.rstrip("/")
         self._timeout = timeout
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.verify = ca or True
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
         policy = Retry(

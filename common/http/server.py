@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ class Service:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """``grace`` in seconds: how long requests and steps in work may go on at shutdown."""
+    """``grace`` in seconds: how long requests and steps in work may go on at shutdown. With ``certificate`` and ``key``
+    (paths) it is served with TLS."""
 
     name: str
     bind: str
@@ -41,6 +43,8 @@ class ServerSettings:
     threads: int
     workers: int
     grace: float
+    certificate: str = ""
+    key: str = ""
     worker_ended: Callable[[int], None] = lambda _: None
     """Told the process id of each worker that has ended."""
     ended: Callable[[], None] = lambda: None
@@ -93,10 +97,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "pre_fork": _share_memory,
             "worker_exit": self._stop_loop,
+            "certfile": settings.certificate or None,
+            "keyfile": settings.key or None,
+            "ssl_context": _tls if settings.certificate else None,
             "child_exit": lambda _, worker: settings.worker_ended(worker.pid),
             "on_exit": lambda _: settings.ended(),
         }.items():
-            if name in self.cfg.settings:
+            if name in self.cfg.settings and value is not None:
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
@@ -122,6 +129,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def _time_left(self) -> float:
         end = self._stop_by
         return self._settings.grace if end is None else max(0.0, end - self._clock.monotonic())
+
+
+def _tls(_config: Any, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """TLS as Python's default has it, and nothing older than 1.2."""
+    context = make()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _share_memory(_server: Any, _worker: Any) -> None:

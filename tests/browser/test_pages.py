@@ -87,7 +87,7 @@ def test_a_submission_looks_right(
     watched.live(page_of(live))
     watched.page.locator("svg.plot path.line").first.wait_for(state="attached")
     assert watched.page.locator("section.chart").count() == 7
-    assert watched.page.locator("path.fan").is_visible()
+    watched.page.locator("path.fan").wait_for()
     assert watched.page.evaluate(OVERFLOW) == 0
     picture(watched, pictures, "submission", request)
 

@@ -39,7 +39,7 @@ def shown() -> dict[str, set[str]]:
             if host == "ASPERATHOS_ITEMS_URL":
                 host, path, method = "MANAGER", f"/submissions/$id/items{path}", "POST"
             path = re.sub(r"\$\w+", ":", path)
-            path = re.sub(r"/(mine|east|default|ca\.crt)(?=/|$)", "/:", path)
+            path = re.sub(r"/(mine|east|default|alice|ca\.crt)(?=/|$)", "/:", path)
             names = SERVICES if host == "service" else (host.lower(),)
             for name in names:
                 found[name].add(f"{method} {path}")

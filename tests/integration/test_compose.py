@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.compose_stack import ComposeStack
+from tests.support.compose_stack import ADMIN_TOKEN, ComposeStack
 from tests.support.docker_engine import BASE, ROOT, CannotRun
 
 pytestmark = pytest.mark.skipif(
@@ -29,6 +29,7 @@ RUN printf '#!/bin/sh\\necho "$1" | tr a-z A-Z\\n' > /usr/local/bin/shout && chm
 """An image of a user's: it has Python, as every image for run: must, and a program that no other image has."""
 SERVICES = ("manager", "controller", "monitor", "visualizer", "localcluster")
 MANAGER = "http://127.0.0.1:1500"
+SHOWN = ("-H", f"Authorization: Bearer {ADMIN_TOKEN}")
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +55,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
 
 
 def fetch(stack: ComposeStack, path: str) -> Any:
-    return json.loads(stack.inside("curl", "-sS", "--max-time", "20", f"{MANAGER}{path}").stdout)
+    return json.loads(stack.inside("curl", "-sS", *SHOWN, "--max-time", "20", f"{MANAGER}{path}").stdout)
 
 
 def submit(stack: ComposeStack, document: Path) -> str:
     """The README's POST."""
     header = "Content-Type: application/yaml"
-    posted = stack.inside("curl", "-sS", "-H", header, "--data-binary", f"@{document}", f"{MANAGER}/submissions")
+    posted = stack.inside(
+        "curl", "-sS", *SHOWN, "-H", header, "--data-binary", f"@{document}", f"{MANAGER}/submissions"
+    )
     return str(json.loads(posted.stdout)["job_id"])
 
 
@@ -109,7 +112,7 @@ def test_the_readmes_submission_runs(stack: ComposeStack, tmp_path: Path) -> Non
     results = fetch(stack, f"/submissions/{id}/results")["results"]
     assert len(results) == len(listed) > 5
     assert all(re.fullmatch(r"[0-9a-f]{64}  /usr/share/common-licenses/\S+\n?", one["result"]) for one in results)
-    page = stack.inside("curl", "-sS", status["visualizer_url"]).stdout
+    page = stack.inside("curl", "-sS", *SHOWN, status["visualizer_url"]).stdout
     assert status["visualizer_url"].startswith("http://127.0.0.1:5002/") and "<html" in page
     ran = pods_since(stack, began)
     assert ran and {pod["image"] for pod in ran} == {BASE}
@@ -155,7 +158,7 @@ def test_an_image_that_cannot_be_pulled_is_the_submissions_reason(stack: Compose
         assert time.monotonic() < end, reason
         time.sleep(0.5)
     assert "ErrImagePull" in reason or "ImagePullBackOff" in reason
-    stack.inside("curl", "-sS", "-X", "PUT", f"{MANAGER}/submissions/{id}/terminate")
+    stack.inside("curl", "-sS", *SHOWN, "-X", "PUT", f"{MANAGER}/submissions/{id}/terminate")
     assert wait(stack, id)["state"] == "terminated"
     wait_for_no_pods(stack)
 
@@ -215,7 +218,7 @@ def test_grafana_shows_the_job(stack: ComposeStack, tmp_path: Path) -> None:
     status = wait(stack, id)
     assert status["state"] == "completed", status
     assert status["visualizer_url"].startswith(f"{GRAFANA}/d/asperathos-batch/") and id in status["visualizer_url"]
-    view = json.loads(stack.inside("curl", "-sS", f"http://127.0.0.1:5002/visualizing/{id}").stdout)
+    view = json.loads(stack.inside("curl", "-sS", *SHOWN, f"http://127.0.0.1:5002/visualizing/{id}").stdout)
     assert view["reason"] == ""
     listed = {one["uid"] for one in grafana(stack, "/api/search", type="dash-db")}
     assert listed == {f"asperathos-{kind}" for kind in ("overview", "batch", "stream", "cost")}
@@ -235,8 +238,16 @@ def test_grafana_shows_the_job(stack: ComposeStack, tmp_path: Path) -> None:
 
 
 def test_nothing_is_missing_in_the_cluster(stack: ComposeStack) -> None:
-    checked = stack.inside(sys.executable, "-m", "cli", "cluster", "check", "--manager", MANAGER)
+    checked = stack.inside(
+        sys.executable, "-m", "cli", "cluster", "check", "--manager", MANAGER, "--token", ADMIN_TOKEN
+    )
     assert checked.stdout.splitlines()[-1] == "nothing is missing"
+
+
+def test_a_stranger_gets_nothing(stack: ComposeStack) -> None:
+    for url in (f"{MANAGER}/submissions", "http://127.0.0.1:5000/scaling", "http://127.0.0.1:5001/monitoring"):
+        told = stack.inside("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", url).stdout
+        assert told == "401", url
 
 
 def test_containers_are_locked_down(stack: ComposeStack) -> None:

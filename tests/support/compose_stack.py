@@ -22,6 +22,7 @@ from tests.support.docker_engine import BASE, CACHE, ROOT, CannotRun, EngineProc
 from tests.support.influx_process import UNPACKED
 
 SUPPORT = Path(__file__).parent
+ADMIN_TOKEN = "of-a-test-for-administrators"
 _PROBE = "python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=2).read().decode())'"
 STAND_INS: Mapping[str, str] = {
     "redis:7-bookworm": f"FROM {BASE}\nRUN mkdir /data && chown 999:999 /data\nVOLUME /data\n",
@@ -120,7 +121,8 @@ class ComposeStack:
         socket = self.engine.host.removeprefix("unix://")
         values: Mapping[str, str] = {
             "REDIS_PASSWORD": "of-a-test",
-            "ASPERATHOS_SERVICE_TOKEN": "of-a-test-too",
+            "ASPERATHOS_SERVICE_TOKEN": "of-a-test-for-services",
+            "ASPERATHOS_ADMIN_TOKEN": ADMIN_TOKEN,
             "INFLUXDB_TOKEN": "of-a-test-for-series",
             "INFLUXDB_PASSWORD": "of-a-test-for-nobody",
             "GRAFANA_PASSWORD": "of-a-test-for-dashboards",

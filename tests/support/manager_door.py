@@ -15,6 +15,7 @@ from common.adapters.sealing import Seals
 from common.domain.clusters import ClusterRecord
 from common.domain.errors import AsperathosError, NotFound
 from common.domain.forecast import Forecast
+from common.domain.outbound import Outbound
 from common.domain.progress import Observation
 from common.domain.states import State
 from common.domain.submission import Submission
@@ -27,6 +28,7 @@ from manager.api import register
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.histories import Histories
 from manager.outlook import Outlook, Policy
+from manager.quotas import Held, Quotas
 from manager.reports import Reports
 from manager.service import ManagerService, Stores, new_id
 from manager.workload import Source, open_items
@@ -35,7 +37,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.clusters import FakeClusters
 from tests.fakes.queues import MemoryQueues
-from tests.fakes.records import MemoryJournal, MemoryRecords, MemoryTexts, MemoryWakeups
+from tests.fakes.records import MemoryBoard, MemoryJournal, MemoryRecords, MemoryTexts, MemoryWakeups
 
 COMPAT = Path(__file__).parent.parent / "data" / "compat"
 NATIVE: dict[str, Any] = {"run": "cat {item}", "workload": ["a", "b"], "deadline": "10m"}
@@ -47,6 +49,10 @@ class DoorSettings:
     """Implements manager.workload.WorkloadSettings."""
 
     allow_local_files: bool = True
+    local_directories: tuple[str, ...] = ()
+    workload_schemes: tuple[str, ...] = ("http", "https", "file", "local", "memory", "s3")
+    outbound: Outbound = Outbound()  # noqa: RUF009 - frozen
+    max_workload: int = 2**30
     max_item: int = 1000
     workload_connect_timeout: float = 2.0
     workload_read_timeout: float = 2.0
@@ -150,7 +156,9 @@ class Door:
             self.clock,
             policy,
         )
-        self.service = ManagerService(stores, admission, self.registry, self.outlook, make_id=make_id)
+        self.held: MemoryBoard[Held] = MemoryBoard(self.clock)
+        self.quotas = Quotas(self.held, self.records)
+        self.service = ManagerService(stores, admission, self.registry, self.outlook, self.quotas, make_id=make_id)
         self.reports = Reports(stores, self.service, self.detailed, "default")
         self.app: Flask = create_app(AppSettings("manager", 1 << 20, "1"), Telemetry("manager", "1"))
         register(

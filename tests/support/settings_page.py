@@ -26,7 +26,8 @@ service does not start (exit code 64). A test holds this page against the code.
 
 The settings of the [local cluster](localcluster.md) begin with `ASPERATHOS_LOCALCLUSTER_`; what workers find in their
 environment is in [items over HTTP](http-protocol.md). `asperathos` itself knows `ASPERATHOS_MANAGER_URL` (which manager
-to ask) and `ASPERATHOS_HOME` (where `asperathos up` keeps its state).
+to ask), `ASPERATHOS_TOKEN` (what to show it), `ASPERATHOS_CA` (whose certificate to trust) and `ASPERATHOS_HOME` (where
+`asperathos up` keeps its state).
 """
 
 

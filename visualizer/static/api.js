@@ -1,5 +1,7 @@
 // The one place where the pages ask for changes. See visualizer/actions.py for what it demands.
 
+import { logIn } from "./live.js";
+
 const LIMIT = 60000;
 
 /**
@@ -12,6 +14,7 @@ export async function act(method, path, { body = null, type = "application/json"
   if (key) headers["Idempotency-Key"] = key;
   try {
     const response = await fetch(path, { method, headers, body, signal: AbortSignal.timeout(LIMIT), cache: "no-store" });
+    if (response.status === 401) logIn();
     return { ok: response.ok, status: response.status, answer: await answerOf(response) };
   } catch (error) {
     return { ok: false, status: 0, answer: { error_message: "There was no answer. Try again; nothing is asked for twice by that.", details: [] } };

@@ -85,16 +85,16 @@ export class Charts {
     const flow = {
       pick: ["flow", (one) => (stream ? [one.throughput, one.arrival_rate] : [one.throughput])],
       chart: chart({
-        title: "Throughput", format: (value) => (value === null ? UNKNOWN : `${quantity(value)}/s`), tick: short,
+        title: "Throughput", wide: stream || !timed, format: (value) => (value === null ? UNKNOWN : `${quantity(value)}/s`), tick: short,
         series: [{ name: "settled", color: "blue", kind: "line", fill: true }, ...(stream ? [{ name: "arriving", color: "orange", kind: "dash" }] : [])],
       }),
     };
-    const times = (title, name) => ({
+    const times = (title, name, wide) => ({
       pick: [name, (one) => [one.p50, one.p95]],
-      chart: chart({ title, format: duration, tick: axisTime, inTime: true, series: [{ name: "median", color: "blue", kind: "line" }, { name: "95 % within", color: "orange", kind: "dash" }] }),
+      chart: chart({ title, wide, format: duration, tick: axisTime, inTime: true, series: [{ name: "median", color: "blue", kind: "line" }, { name: "95 % within", color: "orange", kind: "dash" }] }),
     });
-    const service = times("Time per item", "service");
-    const wait = times("Wait in the queue", "wait");
+    const service = times("Time per item", "service", stream);
+    const wait = times("Wait in the queue", "wait", false);
     const end = {
       pick: ["ends", (one) => [one.p50, one.p90, timed ? one.at.map(() => this.row.deadline) : null]],
       chart: chart({

@@ -33,8 +33,8 @@ function table(title, heads, rows) {
   return h("table", { class: "plain" }, h("caption", { class: "sr" }, title), h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, ...rows));
 }
 
-function users({ users: all, name }, now) {
-  if (all.length === 0) return h("p", { class: "empty small" }, "No submission uses it now.");
+function users({ users: all, name, used }, now) {
+  if (all.length === 0) return h("p", { class: "empty small" }, used.pods ? "Only submissions of others use it now." : "No submission uses it now.");
   const rows = all.map((one) => h("tr", {},
     h("th", { scope: "row" }, h("a", { href: `/submissions/${encodeURIComponent(one.id)}` }, one.name), one.state ? stateBadge(one.state) : null),
     h("td", {}, one.observed === null ? UNKNOWN : count(one.observed)),

@@ -1,7 +1,7 @@
 // What all pages show alike: the connection, services that are away, states, deadlines, progress bars.
 
 import { byId, h, setAttribute, setText } from "./dom.js";
-import { clockTime, percent, progress, ticking } from "./format.js";
+import { clockTime, duration, percent, progress, ticking } from "./format.js";
 
 export const TERMINAL = new Set(["completed", "failed", "stopped", "terminated", "error"]);
 const CLEARLY = 0.05;
@@ -48,7 +48,8 @@ export function timeShare(row, now) {
 
 /** What the deadline says at `now`: { text, tone }. */
 export function deadlineText(row, now) {
-  if (!row.deadline || row.created_at === null) return { text: row.kind === "stream" ? "stream" : "none", tone: "muted" };
+  if (row.kind === "stream" && row.target !== null) return { text: `each in ${duration(row.target)}`, tone: "muted" };
+  if (!row.deadline || row.created_at === null) return { text: "none", tone: "muted" };
   const at = row.created_at + row.deadline;
   if (!TERMINAL.has(row.state)) {
     return now <= at ? { text: `${ticking(at - now)} left`, tone: "" } : { text: `${ticking(now - at)} over`, tone: "bad" };

@@ -75,12 +75,18 @@ export function watch({ streamUrl, events, poll, told }) {
   return { stop() { stopped = true; close(); } };
 }
 
+/** Our login is over: the form leads back here. */
+export function logIn() {
+  location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+}
+
 /** GET JSON with a time limit; `previous` ({etag, value}) spares an unchanged answer. Throws with `status`. */
 export async function getJson(url, previous = null) {
   const headers = { Accept: "application/json" };
   if (previous?.etag) headers["If-None-Match"] = previous.etag;
   const response = await fetch(url, { headers, signal: AbortSignal.timeout(8000), cache: "no-store" });
   if (response.status === 304 && previous) return previous;
+  if (response.status === 401) logIn();
   if (!response.ok) throw Object.assign(new Error(`${url} answered ${response.status}`), { status: response.status });
   return { etag: response.headers.get("ETag"), value: await response.json() };
 }

@@ -22,10 +22,11 @@ from common.domain.errors import (
     Unauthorized,
     Unavailable,
 )
-from common.http.app import AppSettings, create_app, require_service_token
+from common.http.app import AppSettings, create_app
 from common.http.body import read_contract, read_document, read_optional_document
 from common.http.telemetry import Telemetry
 from tests.fakes.clock import FakeClock
+from tests.support.guard import Guard
 
 LIMIT = 8192
 
@@ -240,11 +241,11 @@ def test_readiness_names_what_is_broken(client: FlaskClient, broken: Broken) -> 
     ],
 )
 def test_the_service_token(app: Flask, header: dict[str, str], code: int) -> None:
-    app.before_request(require_service_token("t0ken"))
+    Guard(FakeClock(), "test", service_token="t0ken").gate.install(app)
     client = app.test_client()
     answer = client.post("/documents", json={"a": 1}, headers=header)
     assert answer.status_code == code
-    assert client.get("/slow/a").status_code == 200
+    assert client.get("/slow/a", headers=header).status_code == code, "what is not in the table is for services only"
     assert client.get("/healthz").status_code == client.get("/metrics").status_code == 200
     if code == 401:
         assert answer.get_json()["error_name"] == "UNAUTHORIZED"

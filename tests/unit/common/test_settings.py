@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from common import bootstrap
 from common.bootstrap import Roles
 from common.http.server import ServerSettings, Service
-from common.settings import CommonSettings
+from common.settings import LEAST_TOKEN, CommonSettings
 
 
 class Settings(CommonSettings):
@@ -82,10 +82,51 @@ def test_roles(
 
 def test_flags_override(monkeypatch: pytest.MonkeyPatch, served: dict[str, Any]) -> None:
     monkeypatch.setenv("ASPERATHOS_BIND", "0.0.0.0")
+    monkeypatch.setenv("ASPERATHOS_SERVICE_TOKEN", "x" * LEAST_TOKEN)
     _main(monkeypatch, served, "--port", "7", "--workers", "3")
     assert (served["server"].bind, served["server"].port, served["server"].workers) == ("0.0.0.0", 7, 3)
     _main(monkeypatch, served, "--bind", "::1")
     assert served["server"].bind == "::1"
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.168.1.9", "example.org"])
+def test_an_address_others_reach_takes_authentication_unless_asked_otherwise(
+    monkeypatch: pytest.MonkeyPatch, served: dict[str, Any], capsys: pytest.CaptureFixture[str], bind: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        _main(monkeypatch, served, "--bind", bind)
+    assert caught.value.code == 64
+    told = capsys.readouterr().err
+    assert f"listening on {bind}" in told and "ASPERATHOS_AUTHENTICATION=off" in told and "ADMIN_TOKEN" in told
+    assert "server" not in served
+    monkeypatch.setenv("ASPERATHOS_SERVICE_TOKEN", "x" * LEAST_TOKEN)
+    _main(monkeypatch, served, "--bind", bind)
+    assert Settings(bind=bind).authenticated
+    monkeypatch.delenv("ASPERATHOS_SERVICE_TOKEN")
+    monkeypatch.setenv("ASPERATHOS_AUTHENTICATION", "off")
+    _main(monkeypatch, served, "--bind", bind)
+    assert not Settings(bind=bind).authenticated
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+def test_on_loopback_nobody_has_to_log_in_unless_asked(monkeypatch: pytest.MonkeyPatch, bind: str) -> None:
+    assert not Settings(bind=bind).authenticated
+    with pytest.raises(ValidationError, match="ASPERATHOS_AUTHENTICATION=on has users log in"):
+        Settings(bind=bind, authentication="on")
+    assert Settings(bind=bind, authentication="on", service_token=SecretStr("x" * LEAST_TOKEN)).authenticated
+
+
+@pytest.mark.parametrize("name", ["admin_token", "metrics_token"])
+def test_a_token_that_can_be_guessed_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="16 characters or more"):
+        Settings(**{name: "short"})
+
+
+def test_a_certificate_and_its_key_go_together() -> None:
+    with pytest.raises(ValidationError, match="go together"):
+        Settings(tls_certificate="a.pem")
+    with pytest.raises(ValidationError, match="go together"):
+        Settings(tls_key="a.key")
 
 
 def test_wrong_settings_end_it_with_64_and_their_names(

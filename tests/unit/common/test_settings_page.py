@@ -12,8 +12,9 @@ from tests.support.settings_page import render, sections
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+_ELSEWHERE = ("HOME", "TOKEN", "CA", "ITEM", "ITEMS_URL", "ITEMS_TOKEN", "VERSION", "TEST_COMPOSE")
 OTHERS = {
-    *(f"ASPERATHOS_{name}" for name in ("HOME", "ITEM", "ITEMS_URL", "ITEMS_TOKEN", "VERSION", "TEST_COMPOSE")),
+    *(f"ASPERATHOS_{name}" for name in _ELSEWHERE),
     "ASPERATHOS_VOLUME_",
     "ASPERATHOS_JOBS_",
 }

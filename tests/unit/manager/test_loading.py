@@ -158,3 +158,26 @@ def test_any_interleaving_of_restarts_puts_each_item_once(count: int, batch: int
         if loaded.done:
             break
     assert items(queue) == expected(count)
+
+
+def test_no_more_than_the_quota_of_its_owner_is_put() -> None:
+    clock = FakeClock()
+    queue, source = SlowQueue(clock), Source(10)
+    loader = Loader(source.open, clock, batch=4)
+    held = submission().model_copy(update={"owner": "alice", "item_quota": 7})
+    with pytest.raises(WorkloadError, match="more than 7 items, the quota of alice"):
+        loader.load(held, queue)
+    assert len(items(queue)) == 4 and source.closed == 1
+    enough = Loader(Source(7).open, clock, batch=4)
+    assert enough.load(held, SlowQueue(clock)).done
+
+
+def test_a_workload_that_never_ends_is_given_up() -> None:
+    clock = FakeClock()
+    began = clock.monotonic()
+    loader = Loader(Source(10**9).open, clock, batch=10, longest=60.0)
+    queue, loaded = SlowQueue(clock), submission()
+    with pytest.raises(WorkloadError, match="longer than 60 s"):
+        for _ in range(100):
+            loaded = loaded.model_copy(update={"loaded": loader.load(loaded, queue).count})
+    assert clock.monotonic() - began < 80

@@ -56,3 +56,31 @@ def test_admission_asks() -> None:
     findings = admission.examine(spec(user="root", priority="high"))
     assert [fault.field for fault in findings.faults] == ["user"]
     assert [warning.partition(":")[0] for warning in findings.warnings] == ["priority"]
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"env": {"A": {"secret": "kj-0123456-redis", "key": "url"}}}, "env.A"),
+        ({"env": {"A": {"config_map": "kj-0123456-runner", "key": "url"}}}, "env.A"),
+        ({"volumes": [{"path": "/a", "secret": "kj-0123456-queue"}]}, "volumes.0"),
+        ({"secrets": ["mine", "kj-0123456"]}, "secrets.1"),
+    ],
+)
+def test_what_the_manager_made_for_another_submission_is_not_to_be_had(document: dict[str, Any], field: str) -> None:
+    (fault,) = refusals(spec(**document), Permissions())
+    assert (fault.field, "the manager's own" in fault.problem) == (field, True)
+
+
+def test_secrets_of_ones_own_are() -> None:
+    document = {"env": {"A": {"secret": "kj-keys", "key": "url"}}, "secrets": ["kj-0123456x", "registry"]}
+    assert refusals(spec(**document), Permissions()) == []
+
+
+def test_namespaces_and_service_accounts_that_may_be_named() -> None:
+    wanted = spec(namespace="asperathos", service_account="admin")
+    assert refusals(wanted, Permissions()) == []
+    faults = refusals(wanted, Permissions(namespaces=(), service_accounts=("worker",)))
+    assert [fault.field for fault in faults] == ["namespace", "service_account"]
+    assert refusals(wanted, Permissions(namespaces=("asperathos",), service_accounts=("admin",))) == []
+    assert refusals(spec(), Permissions(namespaces=(), service_accounts=())) == []

@@ -210,3 +210,10 @@ def test_secrets_are_not_shown() -> None:
     assert shown_spec(spec(env={"TOKEN": reference}))["env"]["TOKEN"] == {**reference, "optional": False}
     assert shown["env"]["API_KEY"] == HIDDEN
     assert shown["workload"]["url"] == f"https://{HIDDEN}@host/items?{HIDDEN}"
+
+
+def test_addresses_of_prices_and_metrics_are_shown_without_credentials() -> None:
+    url = "https://me:hush@prices.example/now?sig=hush"
+    shown = shown_spec(spec(monitoring={"prices": {"url": url}, "queries": {"load": {"url": url, "query": "sum(up)"}}}))
+    assert "hush" not in str(shown) and "prices.example/now" in str(shown)
+    assert shown["monitoring"]["queries"]["load"]["query"] == "sum(up)"

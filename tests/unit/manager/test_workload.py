@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from common.domain.errors import WorkloadError
+from common.domain.outbound import without_credentials
 from common.domain.submission import Workload
-from manager.workload import Source, check_workload, lines, open_items, without_credentials
+from manager.workload import Source, check_workload, lines, open_items
 from tests.support.manager_door import DoorSettings
 
 LIMIT = 100
@@ -136,7 +137,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for url in (f"file://{tmp_path}/pipe", f"file://{tmp_path}", "file:///dev/zero"):
+    for url in (f"file://{tmp_path}/pipe", f"file://{tmp_path}"):
         with pytest.raises(WorkloadError, match="is not a file"):
             check_workload(Workload(url=url), SETTINGS)
 
@@ -157,6 +158,48 @@ def test_the_managers_disk_is_closed_unless_opened(workload: Workload) -> None:
         check_workload(workload, closed)
     with pytest.raises(WorkloadError, match="ASPERATHOS_ALLOW_LOCAL_FILES"):
         list(open_items(workload, closed))
+
+
+def test_only_some_directories_are_open(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "items").write_text("a\n")
+    (tmp_path / "secret").write_text("covert\n")
+    (tmp_path / "open" / "link").symlink_to(tmp_path / "secret")
+    settings = replace(SETTINGS, local_directories=(f"{tmp_path}/open",))
+    assert list(open_items(Workload(url=f"file://{tmp_path}/open/items"), settings)) == ["a"]
+    for place in ("secret", "open/../secret", "open/%2e%2e/secret", "open/link"):
+        with pytest.raises(WorkloadError, match="ASPERATHOS_LOCAL_DIRECTORIES"):
+            check_workload(Workload(url=f"file://{tmp_path}/{place}"), settings)
+    for pattern in (f"{tmp_path}/*", f"{tmp_path}/open/*", "/etc/host*"):
+        with pytest.raises(WorkloadError, match="ASPERATHOS_LOCAL_DIRECTORIES"):
+            list(open_items(Workload(glob=pattern), settings))
+
+
+@pytest.mark.parametrize("url", ["file:///proc/self/environ", "file:///dev/zero", "file:///proc/1/cmdline"])
+def test_what_tells_secrets_of_the_manager_is_never_a_workload(url: str) -> None:
+    with pytest.raises(WorkloadError):
+        check_workload(Workload(url=url), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["ftp://host/x", "sftp://host/x", "simplecache::file:///etc/hostname", "zip://x::file:///etc/hostname",
+     "dir::file:///etc", "github://o:r@/x", "reference://x"],
+)  # fmt: skip
+def test_kinds_of_addresses_that_are_not_allowed(place: str) -> None:
+    is_url = "::" not in place.partition("://")[0]
+    for workload in (Workload(glob=place), *([Workload(url=place)] if is_url else [])):
+        with pytest.raises(WorkloadError, match="ASPERATHOS_WORKLOAD_SCHEMES"):
+            check_workload(workload, SETTINGS)
+        with pytest.raises(WorkloadError, match="ASPERATHOS_WORKLOAD_SCHEMES"):
+            list(open_items(workload, SETTINGS))
+
+
+def test_a_workload_has_a_largest_size_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "items.gz").write_bytes(gzip.compress(b"x\n" * 10_000))
+    workload = Workload(url=f"file://{tmp_path}/items.gz")
+    with pytest.raises(WorkloadError, match="larger than 5000 bytes"):
+        list(open_items(workload, replace(SETTINGS, max_workload=5000)))
 
 
 def test_other_places_are_read_through_fsspec() -> None:

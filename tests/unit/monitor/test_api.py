@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from common.http.app import AppSettings, create_app
 from common.http.telemetry import Telemetry
 from monitor.api import register
+from tests.support.guard import Guard
 from tests.unit.monitor.builders import ID, monitoring_request
 from tests.unit.monitor.conftest import Bench
 
@@ -17,7 +18,8 @@ BODY: dict[str, Any] = monitoring_request().model_dump(mode="json")
 
 def _client(bench: Bench, token: str = "") -> FlaskClient:
     app = create_app(AppSettings("monitor", 1 << 20, "1"), Telemetry("monitor", "1"))
-    register(app, bench.service, token)
+    Guard(bench.clock, "monitor", service_token=token).gate.install(app)
+    register(app, bench.service)
     return app.test_client()
 
 

@@ -16,8 +16,10 @@ from common.http.contracts import MonitoringView, ScalingView, SharesView
 from common.http.telemetry import Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.records import MemoryMetrics, MemoryRecords, MemoryWakeups
+from tests.support.guard import Guard
 from visualizer.api import Pages, register
 from visualizer.boards import GRAFANA, Board, BuiltinVisualizer, Visualizer
+from visualizer.login import Login
 from visualizer.service import BoardService, Freshness, Watching
 from visualizer.streams import Streams, StreamSettings
 
@@ -111,6 +113,7 @@ class Fixture:
         streams: int = 2,
         metrics: MemoryMetrics | None = None,
         actions: bool = True,
+        required: bool = False,
     ) -> None:
         self.clock = FakeClock()
         self.sources = FakeSources()
@@ -127,10 +130,13 @@ class Fixture:
         )
         self.watching = Watching(self.sources, self.metrics, self.clock, Freshness(1.0, 2.0))
         self.app: Flask = create_app(
-            AppSettings(service="visualizer", max_body=65536, version="1", service_token=token),
+            AppSettings(service="visualizer", max_body=65536, version="1"),
             Telemetry("visualizer", "1"),
         )
+        self.guard = Guard(self.clock, "visualizer", required, token)
+        self.guard.gate.install(self.app)
         live = Streams(StreamSettings(limit=streams, period=0.01), self.clock, self.stopping)
         self.door = FakeDoor()
-        register(self.app, self.boards, Pages(self.watching, live, self.door, actions), token)
+        login = Login(self.guard.authenticator, required, 3600.0)
+        register(self.app, self.boards, Pages(self.watching, live, login, self.door, actions))
         self.http = self.app.test_client()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from common.domain import credentials
+from common.domain.accounts import Ownership, Role
+from tests.support.guard import SERVICE_TOKEN
 from tests.unit.visualizer.fake_sources import Fixture
 
 OURS = {"X-Requested-With": "asperathos-pages"}
@@ -91,3 +94,35 @@ def test_boards_still_take_the_services_token() -> None:
     fixture = Fixture(token="services-token")
     assert fixture.http.post("/visualizing/kj-1", json={}, headers=OURS).status_code == 401
     assert fixture.http.delete("/visualizing/kj-1", headers=OURS).status_code == 401
+
+
+def test_a_wish_is_the_users_own_and_their_role_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "_N", 2)
+    fixture = Fixture(required=True, token=SERVICE_TOKEN)
+    for id, owner in (("kj-1111111", "alice"), ("kj-2222222", "bob")):
+        fixture.sources.statuses[id] = {"status": "ongoing", "name": f"of {owner}", "owner": owner}
+        fixture.guard.owners.create(id, Ownership(owner=owner))
+    fixture.sources.told_clusters = {"default": {"active": True, "default": True}}
+    for name, role in (("alice", Role.SUBMITTER), ("vera", Role.VIEWER)):
+        fixture.guard.user(name, role, "correct horse battery")
+    assert fixture.http.put("/api/submissions/kj-1111111/stop", headers=OURS).status_code == 401
+
+    def log_in(name: str) -> None:
+        fixture.http.post("/login", data={"name": name, "password": "correct horse battery"})
+
+    log_in("alice")
+    assert fixture.http.put("/api/submissions/kj-1111111/stop", headers=OURS).status_code == 204
+    assert fixture.http.put("/api/submissions/kj-1111111/stop").status_code == 403
+    assert fixture.http.put("/api/submissions/kj-2222222/stop", headers=OURS).status_code == 404
+    assert fixture.http.get("/submissions/kj-2222222/results").status_code == 404
+    ((_, path, _, passed),) = fixture.door.passed
+    assert (path, passed["Authorization"].split()[0]) == ("/submissions/kj-1111111/stop", "Session")
+    assert SERVICE_TOKEN not in passed["Authorization"]
+    (cluster,) = fixture.http.get("/api/clusters").json["clusters"]
+    assert [user["id"] for user in cluster["users"]] == ["kj-1111111"]
+    assert 'href="/submit"' in fixture.http.get("/").text
+    log_in("vera")
+    assert fixture.http.put("/api/submissions/kj-1111111/stop", headers=OURS).status_code == 403
+    assert 'href="/submit"' not in fixture.http.get("/").text
+    assert len(fixture.http.get("/api/clusters").json["clusters"][0]["users"]) == 2
+    assert len(fixture.door.passed) == 1

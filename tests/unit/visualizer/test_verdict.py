@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.domain.progress import Observation, ServiceTimes
 from common.domain.states import State
 from visualizer.reading import row_of
 from visualizer.verdict import verdict
@@ -65,3 +66,27 @@ def test_there_is_always_a_sentence(
     document = {"created_at": created, "deadline": deadline, "progress": progress, "ends_at": ends}
     told = verdict(row_of("kj-1", {"status": state.value, "feasible": feasible, **document}), 5e5)
     assert told.text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("wait", "oldest", "level", "said"),
+    [
+        (0.5, 1.0, "good", "Keeps its target of 3s: 95 % wait at most 500ms and then take at most 2s."),
+        (1.5, 1.0, "warn", "May miss its target of 3s"),
+        (0.5, 4.0, "bad", "Misses its target of 3s: an item has waited 4s."),
+        (None, None, "neutral", "A stream: it runs until it is stopped; each item is to be done within 3s."),
+    ],
+)
+def test_a_stream_is_judged_by_its_target(wait: float | None, oldest: float | None, level: str, said: str) -> None:
+    row = row_of("kj-1", {"status": "ongoing", "kind": "stream", "target": {"latency": 3.0}})
+    seen = Observation(
+        submission="kj-1",
+        at=1.0,
+        elapsed=1.0,
+        service=ServiceTimes(count=9, p95=2.0),
+        queue_wait_p95=wait,
+        oldest_wait=oldest,
+    )
+    told = verdict(row, 1.0, seen)
+    assert told.level == level
+    assert told.text.startswith(said)
