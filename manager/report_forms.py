@@ -21,7 +21,9 @@ _FORMS: Mapping[str, str] = {
 }
 _PAGE_ROWS = 600
 """Moments that a page's plots are drawn from, unless told otherwise."""
-_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _FOREIGN = frozenset({"cross-site", "same-site"})
 _MOST_CREDENTIALS = 1 << 20
 """Bytes of a body that is looked into for the original's credentials before anybody is known."""
 _MOST_PATH = 200
+_KEPT_OUT = frozenset({401, 403, 429})
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,7 @@ class Gate:
             return response
         need = self.rules(self.settings.service, request.method, request.url_rule.rule)
         principal: Principal | None = g.get("principal")
-        # What pods do is told by their items' attempts, what services tell each other by what users did before.
-        if need is Need.POD or (need is Need.SERVICE and principal is not None and principal.kind == "service"):
+        if self._is_noted_elsewhere(need, principal, response):
             return response
         entry = AuditEntry(
             at=self.clock.now(),
@@ -143,6 +143,13 @@ class Gate:
         except Unavailable as error:
             log.warning("audit_lost", error=error.message, **entry.model_dump(exclude={"at", "error"}))
         return response
+
+    def _is_noted_elsewhere(self, need: Need, principal: Principal | None, response: Response) -> bool:
+        """What pods do is told by their items' attempts, what services tell each other by what users did before, and
+        what pages pass on by the manager, unless it did not get that far."""
+        is_passed_on = self.settings.sessions and need is not Need.PUBLIC and response.status_code not in _KEPT_OUT
+        is_from_service = need is Need.SERVICE and principal is not None and principal.kind == "service"
+        return need is Need.POD or is_passed_on or is_from_service
 
 
 _WHO: Mapping[Need, str] = {

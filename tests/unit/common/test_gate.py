@@ -294,6 +294,16 @@ def test_who_changed_what_is_noted(bench: Bench) -> None:
     assert (stranger.who, stranger.code) == ("", 401)
 
 
+def test_what_pages_pass_on_is_noted_by_the_manager() -> None:
+    bench = Bench("visualizer")
+    bench.guard.user("alice", password=PASSWORD)
+    logged_in(bench)
+    assert bench.http.post("/things", headers={MARK: MARK_VALUE}).status_code == 200
+    assert bench.guard.noted() == []
+    assert bench.http.post("/things").status_code == 403
+    assert [entry.code for entry in bench.guard.noted()] == [403]
+
+
 def test_where_nobody_logs_in_deeds_are_noted_all_the_same() -> None:
     bench = Bench(required=False)
     assert bench.http.post("/things").json == {"who": "anonymous"}
