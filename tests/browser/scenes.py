@@ -149,7 +149,7 @@ def points(scene: Scene, step: Step, began: float) -> list[Point]:
             done=queue.done,
             dead=queue.dead,
         ),
-        point(metrics.FLOW, throughput=seen.throughput, arrival_rate=0.0, failures=seen.failures),
+        point(metrics.FLOW, throughput=seen.throughput, arrival_rate=0.0),
         point(metrics.QUEUE_WAIT, p50=step.at * 0.4, p95=step.at * 0.7, oldest=step.at * 0.8),
         point(metrics.SERVICE, mean=seen.service.mean, p50=seen.service.p50, p95=seen.service.p95, longest=9.1),
     ]
