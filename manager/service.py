@@ -268,7 +268,13 @@ class ManagerService:
             raise Conflict(f"{id} takes no more items: it is {'ended' if submission.state.terminal else 'ending'}")
         try:
             with reachable():
-                added = self._queue(submission).put(items)
+                queue = self._queue(submission)
+                # Two requests at once may go beyond it together, by what one request holds.
+                if submission.item_quota and queue.stats().put + len(items) > submission.item_quota:
+                    raise Conflict(
+                        f"{id} takes no more items than {submission.item_quota}, the quota of {submission.owner}"
+                    )
+                added = queue.put(items)
         except QueueMissing as error:
             raise Unavailable(f"{id} is being prepared: its queue is not open yet") from error
         except QueueClosed as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from asperathos_worker.queue.records import NewItem, QueueConfig
 
 from common.domain.accounts import Principal, Quota, Role
-from common.domain.errors import InvalidSubmission, TooManyRequests
+from common.domain.errors import Conflict, InvalidSubmission, TooManyRequests
 from manager.service import Request
 from tests.support.manager_door import NATIVE, Door
 
@@ -73,6 +74,17 @@ def test_a_place_taken_by_a_request_that_died_is_free_again() -> None:
         submit(door)
     door.clock.advance(31)
     submit(door)
+
+
+def test_a_stream_takes_so_many_items() -> None:
+    door = Door()
+    eve = Principal("eve", "user", Role.SUBMITTER, Quota(items=3))
+    id = door.service.submit(Request({"run": "cat {item}", "target": {"latency": 5}}, by=eve)).id
+    door.queues.at(door.record(id).queue).open(QueueConfig(stream=True))
+    assert door.service.add_items(id, [NewItem("a"), NewItem("b")]) == 2
+    with pytest.raises(Conflict, match="no more items than 3, the quota of eve"):
+        door.service.add_items(id, [NewItem("c"), NewItem("d")])
+    assert door.service.add_items(id, [NewItem("c")]) == 1
 
 
 def test_a_submission_has_so_many_items() -> None:
