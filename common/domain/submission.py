@@ -167,7 +167,9 @@ class Monitoring(Strict):
     plugin: Text = Field(default="items", description="Name of a monitor: what progress means.")
     interval: Annotated[PositiveDuration, Field(ge=0.1, description="Seconds between observations.")] = 2.0
     settings: dict[str, Any] = Field(default_factory=dict, description="The monitor's own settings.")
-    prices: Prices | None = Field(default=None, description="What a replica costs: for the law cost, and to tell costs in money.")
+    prices: Prices | None = Field(
+        default=None, description="What a replica costs: for the law cost, and to tell costs in money."
+    )
     queries: dict[Word, Query] = Field(
         default_factory=dict, max_length=MAX_QUERIES, description="Metrics asked of Prometheus, for the law metric."
     )

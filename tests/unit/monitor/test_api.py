@@ -45,7 +45,7 @@ def test_the_life_of_a_monitoring(client: FlaskClient, bench: Bench) -> None:
     report = client.get(f"/monitoring/{ID}/report")
     assert report.status_code == 200
     assert set(report.get_json()) == {
-        *("counts", "execution_time", "replica_seconds", "peak_replicas", "final_replicas"),
+        *("counts", "execution_time", "replica_seconds", "spent", "peak_replicas", "final_replicas"),
         *("final_error", "max_error", "min_error"),
     }
     rows = client.get(f"/monitoring/{ID}/report/detailed.json").get_json()
