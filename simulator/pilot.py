@@ -20,6 +20,7 @@ from controller.lawbook import AnyLaw
 from controller.laws import LawSettings
 from controller.record import Scaling, begin
 from monitor.measure import SPACING, Reading, measure, moved_window
+from monitor.outside import Told, with_told
 from monitor.record import Sample, Tally
 from monitor.tally import counted, with_total
 from simulator.board import Board
@@ -58,7 +59,7 @@ class Pilot:
         self._record: Scaling | None = None
         self._plant: Plant | None = None
         self._info: MonitoringInfo | None = None
-        self._price = fixed_price(case.spec.prices, requests_of(case.spec.resources))
+        self._told = Told(price=fixed_price(case.spec.prices, requests_of(case.spec.resources)))
         self._tally = Tally()
         self._window: tuple[Sample, ...] = ()
         self._last: Observation | None = None
@@ -115,8 +116,7 @@ class Pilot:
             stats = self._plant.backlog.stats(at, now, self._plant.running_ages() if is_seen else ())
             if is_seen:
                 reading = Reading(stats, {}, self._plant.view(), self._plant.desired)
-                seen = measure(self.case.name, self._info, reading, self._window, self._last)
-                seen = seen.model_copy(update={"price": self._price})
+                seen = with_told(measure(self.case.name, self._info, reading, self._window, self._last), self._told)
                 self._tally = counted(self._tally, self._last, seen)
                 self._last = with_total(seen, self._tally)
                 self._timeline.at(visible_at, Order.MEASURE, self._publish, self._last)
@@ -181,7 +181,7 @@ class Pilot:
             waits=tuple(plant.waits),
             latencies=tuple(plant.latencies),
             forecasts=tuple(self._forecasts),
-            price=self._price,
+            price=self._told.price,
         )
 
 
