@@ -14,10 +14,11 @@ from common.logging import get_logger
 from common.ports import Clock, Clusters, Journal, MetricStore, Queues, Readings, Records, Versioned
 from monitor.measure import Reading, measure, moved_window
 from monitor.monitors import Monitor, ProgressReading, progress_of
-from monitor.outside import Outside, with_told
+from monitor.outside import Outside
 from monitor.points import points_of, tags_of
 from monitor.record import Monitoring
 from monitor.tally import counted, with_total
+from monitor.told import with_told
 from monitor.views import Views
 
 log = get_logger(__name__)

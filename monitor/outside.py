@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from common.domain.errors import Unavailable
-from common.domain.progress import Observation
 from common.domain.readings import price_of, value_of
 from common.http.contracts import MonitoringInfo
 from common.ports import Clock, Readings
+from monitor.told import Told
 
 _PRICES_FRESH = 60.0
 _METRICS_FRESH = 4.0
@@ -22,26 +21,11 @@ _MOST_KEPT = 4096
 
 
 @dataclass(frozen=True)
-class Told:
-    """``price`` of a replica and hour, ``metrics`` by name, and what could not be had, empty when all could."""
-
-    price: float | None = None
-    metrics: Mapping[str, float] | None = None
-    trouble: str = ""
-
-
-@dataclass(frozen=True)
 class _Answer:
     tried_at: float
     at: float | None = None
     value: Any = None
     trouble: str = ""
-
-
-def with_told(observation: Observation, told: Told) -> Observation:
-    """The observation with what was told from outside. What workers report under the same name is replaced."""
-    metrics = {**observation.metrics, **told.metrics} if told.metrics else observation.metrics
-    return observation.model_copy(update={"price": told.price, "metrics": metrics})
 
 
 class Outside:

@@ -20,9 +20,9 @@ from controller.lawbook import AnyLaw
 from controller.laws import LawSettings
 from controller.record import Scaling, begin
 from monitor.measure import SPACING, Reading, measure, moved_window
-from monitor.outside import Told, with_told
 from monitor.record import Sample, Tally
 from monitor.tally import counted, with_total
+from monitor.told import Told, with_told
 from simulator.board import Board
 from simulator.case import Case
 from simulator.knowing import history_of

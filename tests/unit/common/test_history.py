@@ -45,8 +45,9 @@ def test_one_that_finished_nothing_teaches_nothing() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.floats(0.001, 1e5)), max_size=6))
 def test_it_stays_bounded_and_readable(submissions: list[tuple[int, float]]) -> None:
-    history = None
+    history, most = None, 1000
     for count, mean in submissions:
         history = learned(history, last(count, mean))
-        assert history.service.count <= max(1000, count) + max(count, 1000)
+        most = max(most, count)
+        assert history.service.count <= 2 * most
         assert History.model_validate_json(history.model_dump_json()) == history
