@@ -186,3 +186,31 @@ def test_an_interruption_says_how_far_it_came(job: Path, monkeypatch: pytest.Mon
     result = run(job, "--service", "3s", "--runs", 7)
     assert result.exit_code == 130
     assert "interrupted after 0 of 7" in result.stderr
+
+
+def test_a_price_in_the_document_reaches_the_laws_and_the_table(job: Path) -> None:
+    """A budget of five replicas bounds what the law asks for; what it came to is told."""
+    job.write_text(f"{BATCH}monitoring: {{prices: {{cpu: 2}}}}\nresources: {{cpu: 500m}}\n")
+    given = (job, "--service", "20s", "--runs", 2)
+    [outlook] = told(*given)
+    assert outlook["money"]["p50"] == pytest.approx(outlook["replica_hours"]["p50"])
+    assert "money" in run(*given).stdout
+    job.write_text(f"{job.read_text()}control: {{law: cost, settings: {{budget: 5}}}}\n")
+    [bounded] = told(*given)
+    assert bounded["peak"]["p90"] == 5.0
+    assert not run(*given).stderr
+
+
+def test_without_a_price_no_money_is_told(job: Path) -> None:
+    [outlook] = told(job, "--service", "20s", "--runs", 2)
+    assert outlook["money"] is None
+    assert "money" not in run(job, "--service", "20s", "--runs", 2).stdout
+
+
+def test_what_a_simulation_cannot_read_is_said(job: Path) -> None:
+    outside = "{prices: {url: 'http://x/prices'}, queries: {lag: {url: 'http://x', query: lag}}}"
+    job.write_text(f"{BATCH}monitoring: {outside}\n")
+    result = run(job, "--service", "20s", "--runs", 2)
+    assert result.exit_code == 0
+    assert "monitoring.prices.url" in result.stderr
+    assert "monitoring.queries" in result.stderr
