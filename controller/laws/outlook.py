@@ -1,11 +1,11 @@
 """How a pile's work would go on with so many replicas: when the queue empties, and who would end too late. Pure.
 
-The last waiting item starts when the replicas have worked off those before it; from then on nothing can be hastened. So
-what breaks a deadline is an item that starts late and takes long. With n items waiting, started evenly until the last
-one at T, of L seconds left, n * E[P(L - t < X < B)] of them miss the deadline though they would have met it had they
-started at once: B is L, but no more than what a deadline that leaves room lets the longest item take (longer ones nobody
-can help). With A twice this number, exp(-A) is the chance that there is none; it is averaged over how much the work
-may come to.
+The last waiting item starts when the replicas have worked off those before it; from then on nothing can be hastened.
+So what breaks a deadline is an item that starts late and takes long. With n items waiting, started evenly until the
+last one at T, of L seconds left, n * E[P(L - t < X < B)] of them miss the deadline though they would have met it had
+they started at once: B is L, but no more than what a deadline that leaves room lets the longest item take (longer ones
+nobody can help). With A twice this number, exp(-A) is the chance that there is none; it is averaged over how much the
+work may come to.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Outlook:
         return min(self.time.variation * math.sqrt(1.0 / max(self.waiting, 1) + known), 3.0)
 
     def empties_in(self, replicas: int, scale: float = 1.0) -> float:
-        """Seconds in which the waiting items and those in hand are worked off, shared evenly, when the waiting ones take
+        """Seconds in which the waiting items and those in hand are worked off, shared evenly, when those that wait take
         ``scale`` times what is expected."""
         if replicas <= 0:
             return math.inf
