@@ -34,8 +34,11 @@ _TAIL_SHARE = 0.16
 """The tail is at most this share of the items, and about 4 + sqrt(n) of n."""
 _POSSIBLE = 0.25
 """A deadline is given for work that can be done: of all items about so many are expected to outlast it."""
-_AT_TIMEOUT, _TIMEOUT_WIDTH = 0.7, 0.4
-"""About this part of one item of the pile is expected to take nearly its timeout, within this width (log scale)."""
+_ROOM = 2.0 / 3.0
+"""... and leaves room: no item is taken to need more than this share of it, unless one is known that does."""
+_AT_TIMEOUT, _TIMEOUT_WIDTH = 1.2, 0.4
+"""About so many items of the pile are expected to take nearly their timeout, within this width (log scale); the fewer
+the farther it is from all that is known."""
 _FAR = 60.0
 """The distribution is kept up to so many times the longest item."""
 _MEAN_CAP = 3.0
@@ -53,7 +56,7 @@ class ItemTime:
     same given that the deadline is possible; ``falling`` and ``falling_area`` those of the least non-increasing density
     above that: the chance of a window of fixed length then never grows as the window moves out. ``mean`` and
     ``deviation`` do not depend on the deadline. ``weight`` counts the items that are behind all this; ``longest`` is
-    the longest known, running ones included.
+    the longest known, running ones included. ``bound``: what no item is taken to outlast.
     """
 
     edges: tuple[float, ...]
@@ -67,6 +70,7 @@ class ItemTime:
     deviation: float
     weight: float
     longest: float
+    bound: float = math.inf
 
     @property
     def variation(self) -> float:
@@ -95,14 +99,14 @@ class ItemTime:
             return 1.0 if seconds < 0.1 * age else 0.0
         return min(1.0, self.outlasts(age + seconds) / survival)
 
-    def late(self, left: float, first: float, last: float) -> float:
-        """The chance that an item which starts evenly between ``first`` and ``last`` (seconds from now) does not end
-        within ``left`` seconds from now, though it would have if it had started at once."""
-        width = max(last - first, _LEAST)
-        at_once = _value(self.edges, self.falling, self.falling_area, left)[0]
-        early = _value(self.edges, self.falling, self.falling_area, left - first)[1]
-        late = _value(self.edges, self.falling, self.falling_area, left - first - width)[1]
-        return max(0.0, (early - late) / width - at_once)
+    def exposed(self, time: float, most: float) -> float:
+        """The integral of P(x < X < most) over x from ``time`` to ``most`` (seconds), by the falling density: what
+        items that could end within ``most`` risk by starting late, added up over their starts."""
+        if time >= most:
+            return 0.0
+        at_most, until_most = _value(self.edges, self.falling, self.falling_area, most)
+        until = _value(self.edges, self.falling, self.falling_area, time)[1]
+        return max(0.0, until_most - until - at_most * (most - time))
 
 
 def _value(
@@ -162,7 +166,8 @@ def item_time(
         edges[-1] = max(min(edges[-1], timeout), edges[-2] * (1.0 + 1e-6))
         for values in (survival, likely):
             _with_timeout(values, seen, timeout, items, low)
-    return _made(edges, survival, likely, seen)
+    bound = math.inf if possible is None else max(_ROOM * possible, seen.longest)
+    return _made(edges, survival, likely, seen, bound)
 
 
 def _evidence(
@@ -305,7 +310,7 @@ def _with_tail(
 def _with_timeout(values: list[float], seen: _Evidence, timeout: float, items: int, low: int) -> None:
     """Whoever gives a timeout knows of items that nearly take it; nothing takes longer."""
     if items > 0:
-        near = min(1.0, 2.0 * max(seen.longest, seen.mean) / timeout)
+        near = math.sqrt(min(1.0, 2.0 * max(seen.longest, seen.mean) / timeout))
         # A history tells of long items by itself.
         chance = min(0.5, _AT_TIMEOUT / (1.0 + seen.remembered / _MOST_HISTORY) / items * near)
         end, width = _position(timeout), _TIMEOUT_WIDTH / _STEP
@@ -315,7 +320,7 @@ def _with_timeout(values: list[float], seen: _Evidence, timeout: float, items: i
     values[-1] = 0.0
 
 
-def _made(edges: list[float], survival: list[float], likely: list[float], seen: _Evidence) -> ItemTime:
+def _made(edges: list[float], survival: list[float], likely: list[float], seen: _Evidence, bound: float) -> ItemTime:
     size = len(edges) - 1
     area = _integral(edges, survival)
     cap = _MEAN_CAP * max(seen.longest, seen.mean)
@@ -345,6 +350,7 @@ def _made(edges: list[float], survival: list[float], likely: list[float], seen: 
         math.sqrt(max(0.0, squares - mean * mean)),
         seen.weight + seen.base_weight - _BODY_WEIGHT,
         seen.longest,
+        bound,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
@@ -90,7 +91,22 @@ def test_a_deadline_that_is_possible_bounds_the_tail() -> None:
     assert bound.mean == free.mean
 
 
-def test_being_late_grows_with_a_later_start_and_falls_with_more_time() -> None:
+def test_exposure_grows_with_a_later_start_and_falls_with_more_time() -> None:
     time = believed(times(lognormal(300, 10.0, 1.0, seed=9)))
-    assert time.late(100.0, 0.0, 80.0) > time.late(100.0, 0.0, 40.0) >= 0.0
-    assert time.late(150.0, 0.0, 80.0) < time.late(100.0, 0.0, 80.0)
+    assert time.exposed(20.0, 100.0) > time.exposed(60.0, 100.0) > time.exposed(100.0, 100.0) == 0.0
+    assert time.exposed(70.0, 150.0) < time.exposed(20.0, 100.0)
+
+
+def test_a_deadline_leaves_room_for_the_longest_item_but_for_one_that_is_known() -> None:
+    service = times(lognormal(60, 10.0, 1.0, seed=7))
+    assert believed(service, possible=300.0, items=100).bound == pytest.approx(200.0)
+    assert believed(service, possible=service.longest, items=100).bound == service.longest
+    assert math.isinf(believed(service).bound)
+
+
+def test_a_timeout_tells_of_long_items_the_more_the_nearer_the_known_ones_come() -> None:
+    service = times(lognormal(60, 10.0, 0.3, seed=7))
+    chances = [believed(service, timeout=timeout, items=100).outlasts(0.9 * timeout) for timeout in (60.0, 600.0)]
+    free = believed(service)
+    assert chances[0] > chances[1] > free.outlasts(540.0)
+    assert 100 * chances[1] < 0.2
