@@ -15,6 +15,8 @@ from common.domain.submission import Kind
 from controller.guard import Bounds, staleness_limit
 from controller.record import Scaling
 
+LOOK = 2.0
+"""Seconds between two comparisons of what was asked with what is there, between decisions."""
 DRAIN_TICK = 0.5
 """Seconds between two looks at a drain."""
 UNEVEN = 5.0
@@ -51,6 +53,42 @@ def aim(record: Scaling, now: float) -> Aim:
     if begun is None or record.limit != goal or begun > now:
         begun = now
     return Aim(goal, goal, begun)
+
+
+@dataclass(frozen=True)
+class Move:
+    """The record, and what the Job is to be patched to now; None: nothing. ``forced``: busy workers are cut off."""
+
+    record: Scaling
+    size: int | None = None
+    forced: bool = False
+
+
+def move(aim: Aim, record: Scaling, observation: Observation, highest_busy: int | None, now: float) -> Move:
+    """The move to make once the queue was told the limit. ``highest_busy``: greatest index, of those to be removed,
+    whose worker holds an item; None when none does."""
+    record = record.model_copy(update={"limit": aim.limit, "drain_since": aim.drain_since})
+    forced = must_force(aim, record, observation, now)
+    size = lowest_harmless(aim, record, highest_busy, forced) if aim.draining else aim.replicas
+    if size != record.requested:
+        return Move(record, size, forced)
+    # A drain may have been given up half way: what was reached by then has become the wanted count.
+    return Move(record if aim.draining else record.model_copy(update={"announced": record.desired}))
+
+
+def patched(record: Scaling, aim: Aim, size: int, now: float) -> Scaling:
+    """The record once the Job has that size."""
+    return record.model_copy(
+        update={
+            "requested": size,
+            "patched_at": now,
+            "problem": "",
+            "peak": max(record.peak, size),
+            "drain_since": aim.drain_since if size != aim.replicas else None,
+            "uneven_since": None,
+            "announced": record.desired if size == aim.replicas else record.announced,
+        }
+    )
 
 
 def lowest_harmless(aim: Aim, record: Scaling, highest_busy: int | None, forced: bool) -> int:

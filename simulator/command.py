@@ -268,7 +268,6 @@ def _plant(document: Document, options: dict[str, Any]) -> PlantModel:
         evictions=3600.0 * (options["evictions"] or 0.0),
         losses=3600.0 * (options["losses"] or 0.0),
         scale_down=options["scale_down"],
-        drain_timeout=spec.control.drain_timeout,
         lease=spec.lease,
         retries=spec.retries,
         item_timeout=spec.item_timeout,
