@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from simulator import PlantModel, simulate, simulate_one
 from simulator.contention import Contention
 from simulator.distributions import Constant, Exponential, Uniform
+from simulator.run import Run
 from tests.unit.simulator.worlds import batch, scripted, stream
 
 
@@ -221,3 +223,46 @@ def test_whatever_happens_every_item_is_settled_once_and_everybody_is_paid(
     assert all(before < after for (before, _), (after, _) in pairwise(run.steps))
     if run.dead == 0:
         assert run.replica_seconds >= run.work * (1.0 - 1e-9)
+
+
+def most_leased(run: Run) -> int:
+    return max(seen.counts.leased for seen in run.observations)
+
+
+def test_short_items_are_leased_by_the_handful() -> None:
+    every = {"deadline": None, "interval": 0.25, "case": {"measurement_phase": 0.1}}
+    plant = PlantModel(startup=Constant(0.0))
+    run = simulate_one(batch([0.01] * 800, 2, plant=plant, **every))
+    assert run.finished == pytest.approx(4.0, abs=0.1)
+    assert run.attempts == 800
+    # A worker takes a tenth of a second of work at once.
+    assert most_leased(run) == 20
+    # One of each handful is in work, and none of them passes for a long one.
+    assert all(len(seen.service.running) <= 2 for seen in run.observations)
+    assert max(seen.service.p95 for seen in run.observations) < 0.013
+    alone = replace(plant, at_once=1)
+    assert most_leased(simulate_one(batch([0.01] * 800, 2, plant=alone, **every))) == 2
+
+
+def test_who_waits_behind_a_long_item_of_its_handful_is_handed_back() -> None:
+    run = simulate_one(batch([*[0.01] * 100, 20.0, *[0.01] * 100], 2, plant=PlantModel(startup=Constant(0.0))))
+    assert run.finished is not None and 20.0 < run.finished < 20.7
+    assert run.attempts > 201
+
+
+def test_a_lost_replica_takes_its_whole_handful_with_it_for_the_length_of_a_lease() -> None:
+    plant = PlantModel(startup=Constant(0.0), losses=1800.0, lease=40.0, index_backoff=1.0)
+    run = simulate_one(batch([0.01] * 1000, 1, plant=plant, deadline=None, case={"seed": 1}))
+    assert run.attempts > 1001
+    assert run.finished is not None and run.finished > 40.0
+    assert run.done == 1000
+
+
+def test_an_evicted_replica_of_an_indexed_job_is_made_up_for_while_it_is_away() -> None:
+    plant = PlantModel(startup=Constant(1.0), evictions=30.0, index_backoff=60.0, scale_down="drain-index")
+    control = {"interval": 1.0, "plant": plant, "deadline": None, "most": 8}
+    run = simulate_one(batch([5.0] * 300, 4, **control))
+    assert run.done == 300
+    # More indexes than the four that are wanted were asked for, as the controller does beside a back-off.
+    assert run.peak >= 4
+    assert max(seen.replicas.requested for seen in run.observations) > 4
