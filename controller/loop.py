@@ -14,7 +14,7 @@ from common.domain.progress import Decision, Observation
 from common.http.contracts import ScalingRequest
 from common.logging import get_logger
 from common.ports import Clock, Clusters, Journal, Queues, Records, Texts
-from controller.actuation import DRAIN_TICK, LOOK, Aim, aim, move, only_last_items, patched, reconcile
+from controller.actuation import DRAIN_TICK, LOOK, Aim, aim, most_extra, move, only_last_items, patched, reconcile
 from controller.arbitration import Arbitration
 from controller.deciding import Asked, ask, is_due, is_over, noted
 from controller.foresight import foresee
@@ -124,7 +124,9 @@ class ScalingLoop:
         )
         seen = noted(record, observation, now)
         compared = reconcile(seen, observation, bounds, now)
-        compared = compared.model_copy(update={"extra": min(compared.extra, max(0, bounds.maximum - compared.desired))})
+        compared = compared.model_copy(
+            update={"extra": min(compared.extra, most_extra(compared, observation.replicas, bounds))}
+        )
         if compared.extra > record.extra:
             added = f"asks for {compared.extra} more indexes: as many others do not run, their pods failed lately"
             self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=added))

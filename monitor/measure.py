@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from asperathos_worker.queue.records import Histogram, QueueStats
 
-from common.domain.cluster import SubmissionView
+from common.domain.cluster import JobView, PodView, SubmissionView
 from common.domain.progress import Counts, Observation, Replicas, ServiceTimes
 from common.http.contracts import MonitoringInfo
 from monitor.quantiles import deviation, mean, quantile, since
@@ -144,7 +144,15 @@ def _replicas(reading: Reading, previous: Observation | None) -> Replicas:
         observed=sum(pod.running for pod in workers),
         pending=sum(pod.pending for pod in workers),
         leaving=sum(pod.leaving for pod in workers),
+        ended=0 if current is None else _ended(current, workers),
     )
+
+
+def _ended(job: JobView, workers: Sequence[PodView]) -> int:
+    """Indexes of the Job whose worker has ended well and that no other pod has taken up."""
+    mine = [pod for pod in workers if pod.generation == job.generation and pod.index < job.requested]
+    well = {pod.index for pod in mine if pod.phase == "Succeeded"}
+    return len(well - {pod.index for pod in mine if not pod.ended})
 
 
 def _startup(view: SubmissionView | None, previous: Observation | None) -> float | None:

@@ -13,7 +13,7 @@ from common.domain.progress import Decision, Observation
 from common.domain.queues import QueueAddress
 from common.domain.submission import SubmissionSpec
 from common.http.contracts import MonitoringInfo, ScalingRequest
-from controller.actuation import DRAIN_TICK, LOOK, aim, move, patched, reconcile
+from controller.actuation import DRAIN_TICK, LOOK, aim, most_extra, move, patched, reconcile
 from controller.deciding import Outcome, ask, is_due, is_over, noted
 from controller.foresight import foresee
 from controller.guard import Bounds
@@ -185,7 +185,7 @@ class Pilot:
         replicas = record.request.replicas
         bounds = Bounds.of(replicas.min, replicas.max, None)
         compared = reconcile(noted(record, seen, now), seen, bounds, now)
-        return compared.model_copy(update={"extra": min(compared.extra, max(0, bounds.maximum - compared.desired))})
+        return compared.model_copy(update={"extra": min(compared.extra, most_extra(compared, seen.replicas, bounds))})
 
     def run(self) -> Run:
         """What became of it, once the simulation is over."""

@@ -160,14 +160,18 @@ class Plant:
 
     def tell_limit(self, limit: int | None) -> None:
         """Replicas with indexes from there on finish what they hold and take nothing more; None: all may take."""
-        if limit == self._limit or self.over:
+        if self.over:
             return
         self._limit = limit
         for index, replica in list(self._idle.items()):
             if self._drains(replica):
                 del self._idle[index]
         for replica in self._replicas.values():
-            if replica.state == "idle" and not self._drains(replica):
+            if replica.state != "idle":
+                continue
+            if self._drains(replica):
+                self._leave(replica)
+            else:
                 self._idle.setdefault(replica.index, replica)
         self._hand_out()
 
@@ -219,6 +223,13 @@ class Plant:
             if self.over:
                 return
         self._add(desired - len(self._replicas))
+
+    def _leave(self, replica: _Replica) -> None:
+        """While only the last items are in work, an idle worker that drains ends; its index is not made up for."""
+        if self._arrivals is None and not self.backlog.waiting and not self.backlog.delayed:
+            self._vacate(replica)
+            replica.state = "ended"
+            replica.pod = replace(replica.pod, phase="Succeeded")
 
     def _drains(self, replica: _Replica) -> bool:
         return self._limit is not None and replica.index >= self._limit
@@ -320,14 +331,18 @@ class Plant:
 
     def _remove(self, replica: _Replica) -> None:
         """It is gone, and holds nothing."""
+        self._vacate(replica)
+        replica.state = "gone"
+        self._replicas.pop(replica.index, None)
+
+    def _vacate(self, replica: _Replica) -> None:
+        """Its pod is gone, and its room given back."""
         if replica.state == "unplaced":
             self._room.withdraw(replica.ticket)
-        elif replica.state != "away":
+        elif replica.state not in ("away", "ended", "gone"):
             self._pay(-1)
             self._room.leave()
         replica.life += 1
-        replica.state = "gone"
-        self._replicas.pop(replica.index, None)
         self._idle.pop(replica.index, None)
 
     def _pay(self, change: int) -> None:
@@ -361,6 +376,7 @@ class Plant:
         replica.state = "idle"
         if self._model.scale_down == "drain-index":
             if self._drains(replica):
+                self._leave(replica)
                 return
         elif self._model.single_use:
             if not self.backlog.waiting:
