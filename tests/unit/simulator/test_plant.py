@@ -81,12 +81,20 @@ def test_killing_makes_the_item_begin_anew() -> None:
     assert run.finished == pytest.approx(30.0 + 9.0)
 
 
-def test_an_indexed_drain_keeps_idle_replicas_below_a_busy_one() -> None:
+def test_an_indexed_drain_keeps_idle_replicas_below_a_busy_one_while_items_wait() -> None:
+    plant = PlantModel(startup=Constant(0.0), scale_down="drain-index")
+    run = simulate_one(batch([2.0, 2.0, 30.0, *[2.0] * 20], 3, deadline=None, plant=plant, **scripted((0, 3), (5, 1))))
+    # Replicas 1 (idle from 6 s on) and 2 (busy with the longest item) stay until 30 s, though one is wanted.
+    assert run.steps[:2] == ((0.0, 3), (pytest.approx(30.0, abs=0.51), 1))
+
+
+def test_who_drains_leaves_once_only_the_last_items_are_in_work() -> None:
     plant = PlantModel(startup=Constant(0.0), scale_down="drain-index")
     run = simulate_one(batch([2.0, 2.0, 30.0], 3, deadline=None, plant=plant, **scripted((0, 3), (5, 1))))
     assert run.finished == pytest.approx(30.0)
-    # Replicas 1 (idle) and 2 (busy with the longest item) stay until 30 s, though one is wanted.
-    assert run.steps == ((0.0, 3), (30.0, 0))
+    # Replica 1 goes though the busy one has a higher index; replica 0 stays, should the busy one die.
+    assert run.steps == ((0.0, 3), (pytest.approx(5.5, abs=0.51), 2), (30.0, 0))
+    assert max(seen.replicas.ended for seen in run.observations) == 1
 
 
 def test_an_indexed_drain_that_takes_too_long_is_cut_short_but_for_the_last_items() -> None:
