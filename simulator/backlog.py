@@ -77,7 +77,7 @@ class Backlog:
     def take(self, now: float, most: int = 1) -> list[tuple[int, float]]:
         """The next items, up to so many, and since when each could have been taken (0.0 in a batch); none when none
         is ready."""
-        taken = []
+        taken: list[tuple[int, float]] = []
         while self.waiting and len(taken) < most:
             item = self._again.popleft() if self._again else self._ready.popleft()
             since = 0.0
