@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -51,6 +51,12 @@ def main() -> int:
     parser.add_argument("--number", type=int, help="so many scenarios of each family and pattern [120 bags, ...]")
     parser.add_argument("--seed", type=int, default=1, help="of the scenarios [1]")
     parser.add_argument("--traces", type=Path, metavar="DIR", help="bags and streams from the CSV files in DIR")
+    parser.add_argument(
+        "--scale-down",
+        choices=("drain", "drain-index", "kill"),
+        default="drain",
+        help="how the bags' replicas go: whoever is free first, as an Indexed Job goes down, or busy too [drain]",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write the charts there, as SVG")
     parser.add_argument("--jobs", type=int, default=1, help="processes to run in [1]")
     arguments = parser.parse_args()
@@ -68,6 +74,7 @@ def main() -> int:
         for family in arguments.family or FAMILIES
         for task in tasks(family, contenders, sizes, arguments.seed, traces)
     ]
+    wanted = [replace(task, scale_down=arguments.scale_down) for task in wanted]
     if not wanted:
         parser.error("nothing to do: no contender takes part in these families")
     lines = lines_of(_tried(wanted, max(1, arguments.jobs)))

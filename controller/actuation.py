@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.domain.progress import Observation
+from common.domain.progress import Observation, Replicas
 from common.domain.submission import Kind
 from controller.guard import Bounds, staleness_limit
 from controller.record import Scaling
 
+LOOK = 2.0
+"""Seconds between two comparisons of what was asked with what is there, between decisions."""
 DRAIN_TICK = 0.5
 """Seconds between two looks at a drain."""
 UNEVEN = 5.0
@@ -53,6 +55,42 @@ def aim(record: Scaling, now: float) -> Aim:
     return Aim(goal, goal, begun)
 
 
+@dataclass(frozen=True)
+class Move:
+    """The record, and what the Job is to be patched to now; None: nothing. ``forced``: busy workers are cut off."""
+
+    record: Scaling
+    size: int | None = None
+    forced: bool = False
+
+
+def move(aim: Aim, record: Scaling, observation: Observation, highest_busy: int | None, now: float) -> Move:
+    """The move to make once the queue was told the limit. ``highest_busy``: greatest index, of those to be removed,
+    whose worker holds an item; None when none does."""
+    record = record.model_copy(update={"limit": aim.limit, "drain_since": aim.drain_since})
+    forced = must_force(aim, record, observation, now)
+    size = lowest_harmless(aim, record, highest_busy, forced) if aim.draining else aim.replicas
+    if size != record.requested:
+        return Move(record, size, forced)
+    # A drain may have been given up half way: what was reached by then has become the wanted count.
+    return Move(record if aim.draining else record.model_copy(update={"announced": record.desired}))
+
+
+def patched(record: Scaling, aim: Aim, size: int, now: float) -> Scaling:
+    """The record once the Job has that size."""
+    return record.model_copy(
+        update={
+            "requested": size,
+            "patched_at": now,
+            "problem": "",
+            "peak": max(record.peak, size),
+            "drain_since": aim.drain_since if size != aim.replicas else None,
+            "uneven_since": None,
+            "announced": record.desired if size == aim.replicas else record.announced,
+        }
+    )
+
+
 def lowest_harmless(aim: Aim, record: Scaling, highest_busy: int | None, forced: bool) -> int:
     """How far the Job may be lowered now. ``highest_busy``: greatest index of a worker that holds an item."""
     if forced or highest_busy is None:
@@ -75,7 +113,7 @@ def must_force(aim: Aim, record: Scaling, observation: Observation, now: float) 
 
 def reconcile(record: Scaling, observation: Observation, bounds: Bounds, now: float) -> Scaling:
     """The record after comparing it with what is really there: a Job changed by others, indexes in back-off."""
-    if not observation.cluster_available or record.job_ended or record.drain_since is not None:
+    if not observation.cluster_available or record.job_ended:
         return record
     seen_at = now if record.seen_at is None else record.seen_at
     if now - seen_at >= staleness_limit(record.request.control.interval):
@@ -83,24 +121,32 @@ def reconcile(record: Scaling, observation: Observation, bounds: Bounds, now: fl
     if record.patched_at is not None and now - record.patched_at >= 0 and seen_at - record.patched_at < SETTLING:
         return record
     seen = observation.replicas
-    if seen.requested != record.requested:
+    if seen.requested != record.requested and record.drain_since is None:
         # Somebody else scaled the Job. What we know of its pods is of another size, so begin anew.
         changes = {"requested": seen.requested, "extra": 0, "uneven_since": None}
         return record.model_copy(update=changes)
-    return _with_extra(record, seen.observed + seen.pending, observation.counts.ready > 0, bounds, now)
+    return _with_extra(
+        record, seen.observed + seen.pending, observation.counts.ready > 0, most_extra(record, seen, bounds), now
+    )
 
 
-def _with_extra(record: Scaling, existing: int, waiting: bool, bounds: Bounds, now: float) -> Scaling:
+def most_extra(record: Scaling, seen: Replicas, bounds: Bounds) -> int:
+    """How many indexes may be asked for beyond the wanted ones. Those whose workers have ended are no replicas."""
+    return max(0, bounds.maximum + seen.ended - record.desired)
+
+
+def _with_extra(record: Scaling, existing: int, waiting: bool, most: int, now: float) -> Scaling:
     missing = record.desired - existing
-    asked = record.requested == record.desired + record.extra
-    too_few = missing > 0 and waiting and record.desired + record.extra < bounds.maximum
-    too_many = missing < 0 and record.extra > 0
-    if not (asked and (too_few or too_many)):
+    # What the Job has beyond the wanted count: while it is still to be lowered, more than was asked for.
+    beyond = record.requested - record.desired
+    too_few = missing > 0 and waiting and beyond >= record.extra and beyond < most
+    too_many = missing < 0 and record.extra > 0 and beyond == record.extra
+    if not (too_few or too_many):
         return record.model_copy(update={"uneven_since": None}) if record.uneven_since is not None else record
     since = record.uneven_since
     if since is None or since > now:
         return record.model_copy(update={"uneven_since": now})
     if now - since < (UNEVEN if missing > 0 else EVEN_AGAIN):
         return record
-    extra = min(max(0, record.extra + missing), max(0, bounds.maximum - record.desired))
+    extra = min(max(0, (beyond if missing > 0 else record.extra) + missing), most)
     return record.model_copy(update={"extra": extra, "uneven_since": None})

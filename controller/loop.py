@@ -14,15 +14,7 @@ from common.domain.progress import Decision, Observation
 from common.http.contracts import ScalingRequest
 from common.logging import get_logger
 from common.ports import Clock, Clusters, Journal, Queues, Records, Texts
-from controller.actuation import (
-    DRAIN_TICK,
-    Aim,
-    aim,
-    lowest_harmless,
-    must_force,
-    only_last_items,
-    reconcile,
-)
+from controller.actuation import DRAIN_TICK, LOOK, Aim, aim, most_extra, move, only_last_items, patched, reconcile
 from controller.arbitration import Arbitration
 from controller.deciding import Asked, ask, is_due, is_over, noted
 from controller.foresight import latest
@@ -33,8 +25,6 @@ from controller.record import Cap, Scaling
 log = get_logger(__name__)
 _IDLE = 5.0
 """Seconds to the next look at a record that needs nothing now."""
-_LOOK = 2.0
-"""Seconds between two comparisons of what was asked with what is there, between decisions."""
 _MOST_LOGS = 20
 """Most logs kept at one scale-down: the patch must not wait for long."""
 _AWAITING = 0.5
@@ -137,7 +127,9 @@ class ScalingLoop:
         )
         seen = noted(record, observation, now)
         compared = reconcile(seen, observation, bounds, now)
-        compared = compared.model_copy(update={"extra": min(compared.extra, max(0, bounds.maximum - compared.desired))})
+        compared = compared.model_copy(
+            update={"extra": min(compared.extra, most_extra(compared, observation.replicas, bounds))}
+        )
         if compared.extra > record.extra:
             added = f"asks for {compared.extra} more indexes: as many others do not run, their pods failed lately"
             self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=added))
@@ -150,20 +142,17 @@ class ScalingLoop:
         queue = self._world.queues.at(request.queue)
         if aimed.limit != record.limit or (assert_limit and aimed.limit is not None):
             _tell_limit(queue, aimed.limit)
-        record = record.model_copy(update={"limit": aimed.limit, "drain_since": aimed.drain_since})
-        target = aimed.replicas
-        if aimed.draining:
-            if request.queue.kind == "dedicated" and only_last_items(record, observation):
-                # The original's lists do not tell who is busy, so nobody can be removed without harm now.
-                return record
-            forced = must_force(aimed, record, observation, now)
-            target = lowest_harmless(aimed, record, None if forced else _highest_busy(queue, aimed), forced)
-            if forced and target < record.requested:
-                log.warning("drain_cut_short", id=id, replicas=target, seconds=now - (aimed.drain_since or now))
-        if target == record.requested:
-            # A drain may have been given up half way: what was reached by then has become the wanted count.
-            return record if aimed.draining else record.model_copy(update={"announced": record.desired})
-        return self._patched(id, record, target, aimed, now)
+        if aimed.draining and request.queue.kind == "dedicated" and only_last_items(record, observation):
+            # The original's lists do not tell who is busy, so nobody can be removed without harm now.
+            return record.model_copy(update={"limit": aimed.limit, "drain_since": aimed.drain_since})
+        busy = _highest_busy(queue, aimed) if aimed.draining else None
+        next_move = move(aimed, record, observation, busy, now)
+        if next_move.size is None:
+            return next_move.record
+        if next_move.forced:
+            since = now - (aimed.drain_since or now)
+            log.warning("drain_cut_short", id=id, replicas=next_move.size, seconds=since)
+        return self._patched(id, next_move.record, next_move.size, aimed, now)
 
     def _patched(self, id: str, record: Scaling, target: int, aimed: Aim, now: float) -> Scaling:
         request = record.request
@@ -178,17 +167,7 @@ class ScalingLoop:
             log.info("job_ended", id=id, job=request.job)
             return record.model_copy(update={"job_ended": True, "drain_since": None})
         log.info("scaled", id=id, job=request.job, before=record.requested, after=target, desired=record.desired)
-        return record.model_copy(
-            update={
-                "requested": target,
-                "patched_at": now,
-                "problem": "",
-                "peak": max(record.peak, target),
-                "drain_since": aimed.drain_since if target != aimed.replicas else None,
-                "uneven_since": None,
-                "announced": record.desired if target == aimed.replicas else record.announced,
-            }
-        )
+        return patched(record, aimed, target, now)
 
     def _keep_logs(self, id: str, request: ScalingRequest, target: int) -> None:
         """Keep the logs of the pods that are about to be removed: they are gone before the manager looks again."""
@@ -214,7 +193,7 @@ class ScalingLoop:
     def _wait(self, record: Scaling, now: float) -> float:
         since = 0.0 if record.decided_at is None else now - record.decided_at
         remaining = max(0.05, record.request.control.interval - max(0.0, since))
-        return min(DRAIN_TICK if record.drain_since is not None else _LOOK, remaining)
+        return min(DRAIN_TICK if record.drain_since is not None else LOOK, remaining)
 
 
 def _tell_limit(queue: ServiceQueue, limit: int | None) -> None:

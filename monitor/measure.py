@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from asperathos_worker.queue.records import Histogram, QueueStats
 
-from common.domain.cluster import SubmissionView
+from common.domain.cluster import JobView, PodView, SubmissionView
 from common.domain.forecast import Forecast
 from common.domain.progress import Counts, Observation, Replicas, ServiceTimes, Usage
 from common.http.contracts import MonitoringInfo
@@ -155,6 +155,7 @@ def _replicas(reading: Reading, previous: Observation | None) -> Replicas:
         observed=sum(pod.running for pod in workers),
         pending=sum(pod.pending for pod in workers),
         leaving=sum(pod.leaving for pod in workers),
+        ended=0 if current is None else _ended(current, workers),
     )
 
 
@@ -166,6 +167,13 @@ def usage_of(view: SubmissionView, by_pod: Mapping[str, Usage]) -> Usage | None:
     return Usage(
         cpu=sum(one.cpu for one in told), memory=sum(one.memory for one in told), pods=sum(one.pods for one in told)
     )
+
+
+def _ended(job: JobView, workers: Sequence[PodView]) -> int:
+    """Indexes of the Job whose worker has ended well and that no other pod has taken up."""
+    mine = [pod for pod in workers if pod.generation == job.generation and pod.index < job.requested]
+    well = {pod.index for pod in mine if pod.phase == "Succeeded"}
+    return len(well - {pod.index for pod in mine if not pod.ended})
 
 
 def _startup(view: SubmissionView | None, previous: Observation | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from asperathos_worker.queue.histogram import bucket_of
 from asperathos_worker.queue.records import Histogram, QueueConfig, QueueStats
@@ -22,13 +22,13 @@ class Tally:
         self.squares = 0.0
         self.longest = 0.0
 
-    def add(self, seconds: float) -> None:
-        """One duration more."""
+    def add(self, seconds: float, number: int = 1) -> None:
+        """A duration more, or several of that length."""
         bucket = bucket_of(seconds)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        self.count += 1
-        self.total += seconds
-        self.squares += seconds * seconds
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + number
+        self.count += number
+        self.total += seconds * number
+        self.squares += seconds * seconds * number
         self.longest = max(self.longest, seconds)
 
     def histogram(self) -> Histogram:
@@ -74,24 +74,26 @@ class Backlog:
             if self._stream:
                 self._ready_since[item] = now
 
-    def take(self, now: float) -> tuple[int, float] | None:
-        """The next item and how long it has waited; None when none is ready."""
-        if not self.waiting:
-            return None
-        item = self._again.popleft() if self._again else self._ready.popleft()
-        self.leased += 1
-        self.taken += 1
-        wait = 0.0
-        if self._stream:
-            wait = now - self._ready_since.pop(item)
-            self._wait.add(wait)
-        return item, wait
+    def take(self, now: float, most: int = 1) -> list[tuple[int, float]]:
+        """The next items, up to so many, and since when each could have been taken (0.0 in a batch); none when none
+        is ready."""
+        taken: list[tuple[int, float]] = []
+        while self.waiting and len(taken) < most:
+            item = self._again.popleft() if self._again else self._ready.popleft()
+            since = 0.0
+            if self._stream:
+                since = self._ready_since.pop(item)
+                self._wait.add(now - since)
+            taken.append((item, since))
+        self.leased += len(taken)
+        self.taken += len(taken)
+        return taken
 
-    def finish(self, seconds: float) -> None:
-        """An attempt that took so long has brought a result."""
-        self.leased -= 1
-        self.done += 1
-        self._service.add(seconds)
+    def finish(self, seconds: float, number: int = 1) -> None:
+        """So many attempts, which took that long each on the average, have brought results."""
+        self.leased -= number
+        self.done += number
+        self._service.add(seconds, number)
 
     def fail(self, item: int) -> float | None:
         """An attempt has failed: seconds until the next one may begin (see ``again``), None when the item is dead."""
@@ -106,11 +108,14 @@ class Backlog:
             self._again.appendleft(item)
             self._ready_since[item] = now
 
-    def hand_back(self, item: int, now: float) -> None:
-        """An attempt was given up without harm."""
-        self.leased -= 1
-        self.released += 1
-        self._to_front(item, now)
+    def hand_back(self, items: Sequence[int], now: float) -> None:
+        """Attempts were given up without harm; the items keep their order."""
+        self.leased -= len(items)
+        self.released += len(items)
+        for item in reversed(items):
+            self._ready.appendleft(item)
+            if self._stream:
+                self._ready_since[item] = now
 
     def again(self, item: int, now: float) -> None:
         """A failed item's delay is over."""
@@ -150,8 +155,3 @@ class Backlog:
             return None
         self.delayed += 1
         return min(self._config.backoff_cap, self._config.backoff_base * 2.0 ** (failures - 1))
-
-    def _to_front(self, item: int, now: float) -> None:
-        self._ready.appendleft(item)
-        if self._stream:
-            self._ready_since[item] = now

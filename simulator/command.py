@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from asperathos_worker.pace import MOST
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -70,6 +71,15 @@ def _list_laws(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
+def _check_plot(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Before the simulations, lest they were for nothing."""
+    if value is not None and value.suffix.lower() not in (".html", ".htm"):
+        raise click.BadParameter(f"{value} is to be a page: name it like plot.html", ctx, param)
+    if value is not None and not value.parent.is_dir():
+        raise click.BadParameter(f"there is no directory {value.parent}", ctx, param)
+    return value
+
+
 _DISTRIBUTION = _Read("dist", parse_distribution)
 _DURATION = _Read("duration", parse_duration)
 _SHARE = _Read("share", parse_share)
@@ -99,6 +109,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--contention", type=_Read("rule", parse_contention), help="cores=2, or sigma=0.02,kappa=0.0001 (see docs)."
 )
 @click.option("--overhead", type=_DURATION, help="What a replica needs between two items [0s].")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, MOST),
+    help="Most short items a replica takes at once, as the SDK's batch [256].",
+)
 @click.option("--failures", type=_SHARE, default="0%", help="Share of the attempts that fail: 2%.")
 @click.option("--stragglers", type=_Read("rule", parse_stragglers), help="1%x5: so many attempts, so much slower.")
 @click.option("--evictions", type=_RATE, help="Of each replica, with notice: 0.5/h.")
@@ -119,7 +134,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--list-laws", is_flag=True, is_eager=True, expose_value=False, callback=_list_laws, help="Name them.")
 @click.option("--runs", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Simulations of each law.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the luck; the same seed, the same result.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.html", help="Write a page.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE.html",
+    callback=_check_plot,
+    help="Write a page.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def simulate_command(files: tuple[Path, ...], **options: Any) -> None:
     """Say what would happen: run the submission documents FILE ('-': standard input) in a simulation.
@@ -272,13 +293,13 @@ def _plant(document: Document, options: dict[str, Any]) -> PlantModel:
         launch_interval=like.launch_interval if options["launch_interval"] is None else options["launch_interval"],
         contention=options["contention"] or Contention(),
         overhead=options["overhead"] or 0.0,
+        at_once=options["at_once"] or MOST,
         failures=options["failures"],
         stragglers=share,
         straggling=factor,
         evictions=3600.0 * (options["evictions"] or 0.0),
         losses=3600.0 * (options["losses"] or 0.0),
         scale_down=options["scale_down"],
-        drain_timeout=spec.control.drain_timeout,
         lease=spec.lease,
         retries=spec.retries,
         item_timeout=spec.item_timeout,

@@ -14,8 +14,10 @@ from common.domain.queues import QueueAddress
 from common.domain.readings import fixed_price
 from common.domain.submission import SubmissionSpec
 from common.http.contracts import MonitoringInfo, ScalingRequest
-from controller.deciding import Outcome, ask, is_due, is_over
+from controller.actuation import DRAIN_TICK, LOOK, aim, most_extra, move, patched, reconcile
+from controller.deciding import Outcome, ask, is_due, is_over, noted
 from controller.foresight import foresee
+from controller.guard import Bounds
 from controller.lawbook import AnyLaw
 from controller.laws import LawSettings
 from controller.record import Scaling, begin
@@ -65,6 +67,8 @@ class Pilot:
         self._last: Observation | None = None
         self._seen: Observation | None = None
         self._decide_at = 0.0
+        self._is_indexed = case.plant.scale_down == "drain-index"
+        self._moves = 0
         self._decisions: list[Decision] = []
         self._observations: list[Observation] = []
         self._forecast_at = deque(case.forecast_at)
@@ -115,7 +119,8 @@ class Pilot:
         if is_seen or not self._window or at - self._window[-1].at >= SPACING:
             stats = self._plant.backlog.stats(at, now, self._plant.running_ages() if is_seen else ())
             if is_seen:
-                reading = Reading(stats, {}, self._plant.view(), self._plant.desired)
+                desired = self._plant.desired if self._record is None else self._record.desired
+                reading = Reading(stats, {}, self._plant.view(), desired)
                 seen = with_told(measure(self.case.name, self._info, reading, self._window, self._last), self._told)
                 self._tally = counted(self._tally, self._last, seen)
                 self._last = with_total(seen, self._tally)
@@ -143,9 +148,13 @@ class Pilot:
             return
         outcome = self._board.settle(self.case.name, asked, now)
         self._record = outcome.record
-        self._plant.scale(self._record.desired)
-        # As the real record does, it tells how many replicas there are or are asked for, those that drain included.
-        self._record = self._record.model_copy(update={"requested": self._plant.held})
+        if self._is_indexed:
+            self._moves += 1
+            self._move(self._moves)
+        else:
+            self._plant.scale(self._record.desired)
+            # As the real record does, it tells how many replicas there are or are asked for, those that drain included.
+            self._record = self._record.model_copy(update={"requested": self._plant.held})
         if outcome.decision is None:
             return
         self._decisions.append(outcome.decision)
@@ -157,6 +166,33 @@ class Pilot:
             foreseen = foresee(asked, outcome.decision, self._settings)
             if foreseen is not None:
                 self._forecasts.append((share, foreseen))
+
+    def _move(self, number: int) -> None:
+        """One move of the controller's loop towards what was decided, and when to look again; a later decision's moves
+        take the place of an earlier one's."""
+        assert self._plant is not None and self._record is not None and self._seen is not None
+        if self._plant.over or number != self._moves:
+            return
+        now, plant = EPOCH + self._timeline.now, self._plant
+        record = self._compared(self._record, self._seen, now)
+        aimed = aim(record, now)
+        plant.tell_limit(aimed.limit)
+        busy = plant.highest_busy(aimed.replicas) if aimed.draining else None
+        moved = move(aimed, record, self._seen, busy, now)
+        self._record = moved.record
+        if moved.size is not None:
+            plant.scale(moved.size)
+            self._record = patched(moved.record, aimed, moved.size, now)
+        if self._record.drain_since is not None:
+            self._timeline.at(self._timeline.now + DRAIN_TICK, Order.DECIDE, self._move, number)
+        elif self.case.plant.hazard > 0:
+            self._timeline.at(self._timeline.now + LOOK, Order.DECIDE, self._move, number)
+
+    def _compared(self, record: Scaling, seen: Observation, now: float) -> Scaling:
+        replicas = record.request.replicas
+        bounds = Bounds.of(replicas.min, replicas.max, None)
+        compared = reconcile(noted(record, seen, now), seen, bounds, now)
+        return compared.model_copy(update={"extra": min(compared.extra, most_extra(compared, seen.replicas, bounds))})
 
     def run(self) -> Run:
         """What became of it, once the simulation is over."""

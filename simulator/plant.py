@@ -11,21 +11,23 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Literal
 
+from asperathos_worker.pace import FLUSH, HOLD, MOST
 from asperathos_worker.queue.records import QueueConfig
 
 from common.domain.cluster import WORKER_ROLE, JobView, PodView, SubmissionView
 from simulator.backlog import Backlog
 from simulator.contention import Contention
 from simulator.distributions import Constant, Distribution
+from simulator.hand import Hand
 from simulator.room import Room
 from simulator.timeline import Order, Timeline
 
 ScaleDown = Literal["drain", "drain-index", "kill"]
-"""``drain``: whoever is free first goes, and nobody busy is harmed. ``drain-index``: as the controller does with an
-Indexed Job: the highest indexes finish their item, and go once no busy one is at or above them; a drain that takes
-longer than ``drain_timeout`` is cut short, but for the last items. ``kill``: the highest indexes go at once, and
+"""``drain``: whoever is free first goes, and nobody busy is harmed. ``drain-index``: an Indexed Job, which the
+controller's own code drains and lowers: only its highest indexes can go. ``kill``: the highest indexes go at once, and
 their items begin anew."""
 
 
@@ -52,28 +54,34 @@ class PlantModel:
     index_backoff: float = 10.0
     """A replica that was taken away comes back after this."""
     scale_down: ScaleDown = "drain"
-    drain_timeout: float = math.inf
     lease: float = 30.0
     retries: int = 3
     item_timeout: float | None = None
     """An attempt that takes longer is ended then and has failed."""
+    at_once: int = MOST
+    """Most items a replica takes at once; it takes several only while they are short. 1: strictly one by one."""
     single_use: bool = False
     """A replica does one item and ends: one Job per item."""
 
+    @property
+    def hazard(self) -> float:
+        """Of a replica to be taken away, per hour."""
+        return self.evictions + self.losses
+
 
 class _Replica:
-    """``state``: unplaced (no room yet) → starting → idle ⇄ busy → gone; away: taken, not yet back."""
+    """``state``: unplaced (no room yet) → starting → idle ⇄ busy (⇄ resting, between two items) → gone; away: taken,
+    not yet back. Whatever its state, it holds what is in its hand."""
 
-    __slots__ = ("began", "fails", "index", "item", "leaving", "life", "pod", "state", "ticket")
+    __slots__ = ("began", "fails", "hand", "index", "life", "pod", "state", "ticket")
 
-    def __init__(self, index: int, pod: PodView) -> None:
+    def __init__(self, index: int, pod: PodView, most: int) -> None:
         self.index = index
         self.pod = pod
         self.state = "unplaced"
         self.life = 0
         self.ticket = 0
-        self.leaving = False
-        self.item = -1
+        self.hand = Hand(most)
         self.began = 0.0
         self.fails = False
 
@@ -97,6 +105,7 @@ class Plant:
     ) -> None:
         self._name = name
         self._items = items
+        self._most_at_once = 1 if model.single_use else model.at_once
         self._arrivals = arrivals
         self._model = model
         self._timeline = timeline
@@ -106,11 +115,12 @@ class Plant:
         self._begun = timeline.now
         self.backlog = Backlog(QueueConfig(retries=model.retries, stream=arrivals is not None))
         self.desired = 0
+        """Replicas there shall be: the parallelism of its Job."""
+        self._limit: int | None = None
         self._replicas: dict[int, _Replica] = {}
         self._idle: dict[int, _Replica] = {}
         self._paid = 0
         self._last_launch = -math.inf
-        self._drain_since: float | None = None
         self._virtual = 0.0
         self._virtual_at = timeline.now
         self._busy = 0
@@ -138,15 +148,36 @@ class Plant:
     # What the controller does.
 
     def scale(self, desired: int) -> None:
-        """Go to that many replicas, in the model's way down."""
+        """Go to that many replicas, in the model's way down: that of an Indexed Job goes at once, busy ones too."""
         if self.over:
             return
         self.desired = desired
         if self._model.scale_down == "drain-index":
-            self._scale_indexed(desired)
+            self._resize(desired)
         else:
             self._scale_free(desired)
         self._hand_out()
+
+    def tell_limit(self, limit: int | None) -> None:
+        """Replicas with indexes from there on finish what they hold and take nothing more; None: all may take."""
+        if self.over:
+            return
+        self._limit = limit
+        for index, replica in list(self._idle.items()):
+            if self._drains(replica):
+                del self._idle[index]
+        for replica in self._replicas.values():
+            if replica.state != "idle":
+                continue
+            if self._drains(replica):
+                self._leave(replica)
+            else:
+                self._idle.setdefault(replica.index, replica)
+        self._hand_out()
+
+    def highest_busy(self, first: int) -> int | None:
+        """The greatest index, from ``first`` on, of a replica that holds an item; None when none does."""
+        return max((r.index for r in self._replicas.values() if r.index >= first and r.hand.leases), default=None)
 
     @property
     def held(self) -> int:
@@ -156,9 +187,10 @@ class Plant:
     # What the monitor sees.
 
     def running_ages(self) -> Iterator[float]:
-        """Seconds that each item in work has been so."""
+        """Seconds that each item has been leased to a replica: those in its hand that are not in work too."""
         now = self._timeline.now
-        return (now - replica.began for replica in self._replicas.values() if replica.state == "busy")
+        for replica in self._replicas.values():
+            yield from repeat(now - replica.hand.taken_at, replica.hand.leases)
 
     def view(self) -> SubmissionView:
         """What the cluster shows."""
@@ -169,60 +201,38 @@ class Plant:
     # Replicas.
 
     def _scale_free(self, desired: int) -> None:
-        living = [replica for replica in self._replicas.values() if not replica.leaving]
-        surplus = len(living) - desired
+        """Whoever is not there yet goes first, then who is idle."""
+        surplus = len(self._replicas) - desired
         if surplus <= 0:
             self._add(-surplus)
             return
-        ranks = {"away": 0, "unplaced": 0, "starting": 1, "idle": 2, "busy": 3}
-        for replica in sorted(living, key=lambda replica: (ranks[replica.state], -replica.index))[:surplus]:
-            if replica.state != "busy":
+        ranks = {"away": 0, "unplaced": 0, "starting": 1}
+
+        def rank(replica: _Replica) -> tuple[int, int]:
+            return 3 if replica.hand.leases else ranks.get(replica.state, 2), -replica.index
+
+        for replica in sorted(self._replicas.values(), key=rank)[:surplus]:
+            if not replica.hand.leases:
                 self._remove(replica)
             elif self._model.scale_down == "kill":
                 self._cut_off(replica)
 
-    def _scale_indexed(self, desired: int) -> None:
-        for replica in self._replicas.values():
-            replica.leaving = replica.index >= desired
-            if replica.leaving:
-                self._idle.pop(replica.index, None)
-            elif replica.state == "idle":
-                self._idle[replica.index] = replica
-        missing = desired - sum(not replica.leaving for replica in self._replicas.values())
-        self._add(missing)
-        if not any(replica.leaving for replica in self._replicas.values()):
-            self._drain_since = None
-            return
-        if self._drain_since is None:
-            self._drain_since = self._timeline.now
-            if math.isfinite(self._model.drain_timeout):
-                due = self._timeline.now + self._model.drain_timeout
-                self._timeline.at(due, Order.WORLD, self._force, self._drain_since)
-        self._lower()
-
-    def _lower(self) -> None:
-        """Remove who leaves and has nobody busy at or above."""
-        leaving = sorted((r for r in self._replicas.values() if r.leaving), key=lambda replica: -replica.index)
-        for replica in leaving:
-            if replica.state == "busy":
+    def _resize(self, desired: int) -> None:
+        for replica in [replica for replica in self._replicas.values() if replica.index >= desired]:
+            self._cut_off(replica)
+            if self.over:
                 return
-            self._remove(replica)
-        self._drain_since = None
+        self._add(desired - len(self._replicas))
 
-    def _force(self, since: float) -> None:
-        if self._drain_since != since or self.over:
-            return
-        if self.backlog.waiting + self.backlog.delayed == 0 and self._arrivals is None:
-            # Who took over one of the last items would begin it anew: look again later.
-            self._timeline.at(self._timeline.now + 0.5, Order.WORLD, self._force, since)
-            return
-        for replica in [replica for replica in self._replicas.values() if replica.leaving]:
-            if replica.state == "busy":
-                self._cut_off(replica)
-            else:
-                self._remove(replica)
-        self._drain_since = None
-        self._hand_out()
+    def _leave(self, replica: _Replica) -> None:
+        """While only the last items are in work, an idle worker that drains ends; its index is not made up for."""
+        if self._arrivals is None and not self.backlog.waiting and not self.backlog.delayed:
+            self._vacate(replica)
+            replica.state = "ended"
+            replica.pod = replace(replica.pod, phase="Succeeded")
+
+    def _drains(self, replica: _Replica) -> bool:
+        return self._limit is not None and replica.index >= self._limit
 
     def _add(self, number: int) -> None:
         index = 0
@@ -239,7 +249,7 @@ class Plant:
                 phase="Pending",
                 created_at=self._epoch + self._timeline.now,
             )
-            replica = self._replicas[index] = _Replica(index, pod)
+            replica = self._replicas[index] = _Replica(index, pod, self._most_at_once)
             self._ask_for_room(replica)
 
     def _ask_for_room(self, replica: _Replica) -> None:
@@ -260,7 +270,7 @@ class Plant:
         self._last_launch = launch
         ready = launch + self._model.startup.sample(self._chance)
         self._timeline.at(ready, Order.WORLD, self._started, replica, replica.life)
-        hazard = self._model.evictions + self._model.losses
+        hazard = self._model.hazard
         if hazard > 0:
             until = now + self._chance.expovariate(hazard / 3600.0)
             self._timeline.at(until, Order.WORLD, self._taken_away, replica, replica.life)
@@ -274,48 +284,65 @@ class Plant:
     def _taken_away(self, replica: _Replica, life: int) -> None:
         if replica.life != life:
             return
-        is_lost = self._chance.random() * (self._model.evictions + self._model.losses) < self._model.losses
-        if replica.state == "busy":
-            self._end_attempt(replica)
-            if is_lost:
-                due = self._timeline.now + self._model.lease
-                self._timeline.at(due, Order.WORLD, self._lease_ends, replica.item)
-            else:
-                self.backlog.hand_back(replica.item, self._timeline.now)
-        is_wanted = not replica.leaving and len(self._replicas) <= self.desired
+        is_lost = self._chance.random() * (self._model.hazard) < self._model.losses
+        if is_lost:
+            self._stop(replica)
+            due = self._timeline.now + self._model.lease
+            for item in replica.hand.drop():
+                self._timeline.at(due, Order.WORLD, self._lease_ends, item)
+        else:
+            self._let_go(replica)
+        is_wanted = len(self._replicas) <= self.desired
         self._remove(replica)
         self._set_alarm()
         if is_wanted:
             # Its index waits in its back-off and comes back as a new pod.
-            replica.state, replica.leaving = "away", False
+            replica.state = "away"
             self._replicas[replica.index] = replica
             due = self._timeline.now + self._model.index_backoff
             self._timeline.at(due, Order.WORLD, self._come_back, replica, replica.life)
         self._hand_out()
+        self._end_when_over()
 
     def _come_back(self, replica: _Replica, life: int) -> None:
         if replica.life != life or replica.state != "away":
             return
         created = self._epoch + self._timeline.now
+        replica.hand = Hand(self._most_at_once)
         replica.pod = replace(replica.pod, phase="Pending", created_at=created, started_at=None)
         self._ask_for_room(replica)
 
     def _cut_off(self, replica: _Replica) -> None:
-        self._end_attempt(replica)
-        self.backlog.hand_back(replica.item, self._timeline.now)
+        self._let_go(replica)
         self._remove(replica)
         self._set_alarm()
+        self._end_when_over()
+
+    def _let_go(self, replica: _Replica) -> None:
+        """As a worker that is told to end: it hands in what is finished, and back what is not."""
+        self._stop(replica)
+        self._acknowledge(replica)
+        if replica.hand.leases:
+            self.backlog.hand_back(replica.hand.drop(), self._timeline.now)
+
+    def _stop(self, replica: _Replica) -> None:
+        if replica.state == "busy":
+            self._end_attempt(replica)
 
     def _remove(self, replica: _Replica) -> None:
-        """It is gone, with no item in work."""
+        """It is gone, and holds nothing."""
+        self._vacate(replica)
+        replica.state = "gone"
+        self._replicas.pop(replica.index, None)
+
+    def _vacate(self, replica: _Replica) -> None:
+        """Its pod is gone, and its room given back."""
         if replica.state == "unplaced":
             self._room.withdraw(replica.ticket)
-        elif replica.state != "away":
+        elif replica.state not in ("away", "ended", "gone"):
             self._pay(-1)
             self._room.leave()
         replica.life += 1
-        replica.state = "gone"
-        self._replicas.pop(replica.index, None)
         self._idle.pop(replica.index, None)
 
     def _pay(self, change: int) -> None:
@@ -345,11 +372,11 @@ class Plant:
         self._hand_out()
 
     def _set_free(self, replica: _Replica) -> None:
-        """It may take an item now, or goes when it is one too many."""
+        """It holds nothing and may take an item now, or goes when it is one too many."""
         replica.state = "idle"
         if self._model.scale_down == "drain-index":
-            if replica.leaving:
-                self._lower()
+            if self._drains(replica):
+                self._leave(replica)
                 return
         elif self._model.single_use:
             if not self.backlog.waiting:
@@ -364,18 +391,30 @@ class Plant:
     def _hand_out(self) -> None:
         while self._idle and self.backlog.waiting:
             replica = self._idle.pop(next(iter(self._idle)))
-            self._begin(replica)
+            self._take(replica)
+
+    def _take(self, replica: _Replica) -> None:
+        now, hand = self._timeline.now, replica.hand
+        hand.take(self.backlog.take(now, hand.quantity), now)
+        if hand.leases > 1:
+            self._timeline.at(now + HOLD, Order.WORLD, self._held_too_long, replica, hand.taken_at)
+        self._begin(replica)
+
+    def _held_too_long(self, replica: _Replica, taken_at: float) -> None:
+        """What was taken and not begun for so long goes back to the queue, for others to take."""
+        if replica.hand.taken_at == taken_at and replica.hand.unstarted:
+            now = self._timeline.now
+            self.backlog.hand_back(replica.hand.drop_unstarted(now), now)
+            self._hand_out()
 
     def _begin(self, replica: _Replica) -> None:
         now = self._timeline.now
-        taken = self.backlog.take(now)
-        assert taken is not None
-        replica.item, wait = taken
+        item, since = replica.hand.start()
         if self._arrivals is not None:
-            self.waits.append(wait)
+            self.waits.append(now - since)
         replica.state, replica.began = "busy", now
         model, chance = self._model, self._chance
-        seconds = self._items[replica.item]
+        seconds = self._items[item]
         if model.stragglers and chance.random() < model.stragglers:
             seconds *= model.straggling
         replica.fails = False
@@ -395,29 +434,58 @@ class Plant:
         self._change_busy(-1)
 
     def _complete(self, replica: _Replica) -> None:
-        now = self._timeline.now
-        item, seconds = replica.item, now - replica.began
+        now, hand = self._timeline.now, replica.hand
+        item = hand.current
+        assert item is not None
         self._end_attempt(replica)
         if replica.fails:
-            delay = self.backlog.fail(item)
-            if delay is not None:
-                self._timeline.at(now + delay, Order.WORLD, self._again, item)
+            self._fail(hand, item)
         else:
-            self.backlog.finish(seconds)
+            if hand.finish(now) and hand.unstarted:
+                self._timeline.at(now + FLUSH, Order.WORLD, self._flush, replica, now)
             if self._arrivals is not None:
                 self.latencies.append(now - self._begun - self._arrivals[item])
+        if not hand.unstarted:
+            self._acknowledge(replica)
+            hand.ended(now)
         if self._model.single_use:
             self._remove(replica)
         elif self._model.overhead > 0:
-            replica.state = "starting"
+            replica.state = "resting"
             self._timeline.at(now + self._model.overhead, Order.WORLD, self._rested, replica, replica.life)
         else:
-            self._set_free(replica)
+            self._go_on(replica)
         self._end_when_over()
+
+    def _fail(self, hand: Hand, item: int) -> None:
+        hand.current, hand.free_at = None, self._timeline.now
+        delay = self.backlog.fail(item)
+        if delay is not None:
+            self._timeline.at(self._timeline.now + delay, Order.WORLD, self._again, item)
 
     def _rested(self, replica: _Replica, life: int) -> None:
         if replica.life == life:
-            self._set_free(replica)
+            self._go_on(replica)
+
+    def _go_on(self, replica: _Replica) -> None:
+        if replica.hand.unstarted:
+            self._begin(replica)
+            return
+        self._acknowledge(replica)
+        replica.hand.ended(self._timeline.now)
+        self._set_free(replica)
+        self._end_when_over()
+
+    def _flush(self, replica: _Replica, finished_at: float) -> None:
+        """The queue learns of finished items even while others of the handful are in work."""
+        if replica.hand.finished and replica.hand.finished_at == finished_at:
+            self._acknowledge(replica)
+            self._end_when_over()
+
+    def _acknowledge(self, replica: _Replica) -> None:
+        if replica.hand.finished:
+            each, number = replica.hand.acknowledge(self._timeline.now)
+            self.backlog.finish(each, number)
 
     def _end_when_over(self) -> None:
         is_all_there = self._arrivals is None or self.backlog.put_count == len(self._arrivals)

@@ -15,6 +15,7 @@ from common.domain.submission import Kind, SubmissionSpec
 from controller.lawbook import LawBook
 from simulator import Case, PlantModel, Work, all_laws, simulate, simulate_one
 from simulator.distributions import Constant, LogNormal
+from simulator.plant import ScaleDown
 from simulator.scenarios.bags import STARTUP, Bag, Known, Tightness, bag, judge
 from simulator.scenarios.shared import crowd, met_of
 from simulator.scenarios.streams import Pattern, Stream, judge_stream, stream
@@ -37,6 +38,8 @@ class Task:
     number: int
     seed: int
     traces: str = ""
+    scale_down: ScaleDown = "drain"
+    """Of bags."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def attempt(task: Task) -> Trial:
 
 def _bags(task: Task, contender: Contender) -> Trial:
     subject, tightness = _bag(task), Tightness(task.setting)
-    plant = PlantModel(startup=Constant(STARTUP), single_use=contender.single_use)
+    plant = PlantModel(startup=Constant(STARTUP), single_use=contender.single_use, scale_down=task.scale_down)
     case = subject.case(tightness, Known(task.known), contender.law, dict(contender.settings), plant, task.number)
     verdict = judge(subject, tightness, simulate_one(case, _laws()))
     figures = {

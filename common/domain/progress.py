@@ -34,7 +34,8 @@ class Counts(BaseModel):
 
 class Replicas(BaseModel):
     """Replicas by reality. ``desired``: the last decision; ``requested``: the Job's parallelism;
-    ``observed``: running pods; ``pending``: pods that exist but do not run yet; ``leaving``: pods on their way out."""
+    ``observed``: running pods; ``pending``: pods that exist but do not run yet; ``leaving``: pods on their way out;
+    ``ended``: indexes of the Job whose worker has ended well, so that no pod takes its place."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,6 +44,7 @@ class Replicas(BaseModel):
     observed: int = 0
     pending: int = 0
     leaving: int = 0
+    ended: int = 0
 
 
 class ServiceTimes(BaseModel):

@@ -392,6 +392,20 @@ def test_a_draining_worker_learns_that_the_queue_is_over(queue: Queue) -> None:
     assert queue.take("w", 0).verdict is Verdict.OVER
 
 
+def test_a_draining_worker_leaves_while_only_the_last_items_are_in_work(queue: Queue) -> None:
+    """Those below the limit stay, since a peer may die and its items return."""
+    queue.put(batch(2))
+    queue.take("w0", 0)
+    queue.take("w1", 1)
+    queue.set_limit(2)
+    assert queue.take("w2", 2).verdict is Verdict.DRAIN, "more items may come"
+    queue.close()
+    assert queue.take("w2", 2).verdict is Verdict.OVER
+    assert queue.finish_and_take("w0", 0, [Ack("0", 1)]).verdict is Verdict.WAIT
+    queue.fail("w1", Lease("1", "p1", 1, 0), "broken")
+    assert queue.take("w3", 3).verdict is Verdict.DRAIN, "a failed item waits for its next attempt"
+
+
 def test_a_stopped_queue_hands_out_nothing_but_lets_workers_finish(queue: Queue) -> None:
     queue.put(batch(6))
     leases = queue.take("w", 0, 4).leases

@@ -155,3 +155,30 @@ def test_a_silent_cluster_pauses_control_and_stops_no_work(own_stack: StackProce
         os.kill(server, signal.SIGCONT)
     own_stack.wait_for(case.id, lambda now: not now["reason"], within=40)
     case.check_exactly_once(attempts=True)
+
+
+def test_who_is_idle_beside_the_last_item_leaves_whatever_its_index(stack: StackProcess) -> None:
+    """Lowering an Indexed Job removes its highest indexes only, so an idle worker below the busy one ends by itself."""
+    id = stack.submit(
+        {
+            "run": "sleep {item}",
+            "workload": ["0.5", "0.5", "0.5", "0.5", "20"],
+            "replicas": {"min": 1, "max": 5, "initial": 5},
+            "control": {"law": "scripted", "interval": 1, "settings": {"steps": [[0, 5], [4, 1]]}},
+            "monitoring": {"interval": 1},
+        }
+    )
+    cluster = KubernetesCluster(str(stack.addresses["kubeconfig"]))
+    try:
+        live, began = 5, time.monotonic()
+        while live > 2 and time.monotonic() - began < 60:
+            assert stack.status(id)["state"] not in ("completed", "failed"), "they stayed until the end"
+            pods = cluster.view("default", id).workers()
+            live = sum(not pod.ended and not pod.deleting for pod in pods) or 5
+            time.sleep(0.2)
+        # The busy one, and index 0 in case that one dies.
+        assert live <= 2
+    finally:
+        cluster.close()
+    end = stack.wait(id, within=90)
+    assert (end["state"], len(stack.results(id))) == ("completed", 5)

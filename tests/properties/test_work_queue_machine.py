@@ -105,9 +105,10 @@ class Model:
             return Verdict.ITEMS
         if self.stopped:
             return Verdict.STOPPED
-        if self.closed and not self.at("ready") and not self.at("leased") and not self.at("delayed"):
+        draining = self.limit is not None and index >= self.limit
+        if self.closed and not self.at("ready") and not self.at("delayed") and (draining or not self.at("leased")):
             return Verdict.OVER
-        if self.limit is not None and index >= self.limit:
+        if draining:
             return Verdict.DRAIN
         return Verdict.WAIT
 

@@ -100,6 +100,24 @@ def test_enough_pods_with_an_added_index_is_even_and_too_many_remove_it() -> Non
     assert settled(kept, 11.0, requested=6, observed=6, pending=0).extra == 0
 
 
+def test_items_that_return_when_drained_workers_have_left_get_indexes_beyond_max() -> None:
+    """Ten indexes, of which eight have ended for good; two pods live, and items wait again."""
+    seen = {"requested": 10, "observed": 2, "pending": 0, "ended": 8}
+    assert settled(record(10, 10), 6.0, **seen).extra == 8
+    # The drain was still going on, held up by the highest index: the Job is raised beyond what it has.
+    draining = record(5, 10, limit=5, drain_since=NOW - 5)
+    extended = settled(draining, 6.0, **seen)
+    assert extended.desired + extended.extra == 13
+    assert aim(extended, NOW + 6.0).limit is None
+    # Pods never exceed the user's maximum.
+    assert settled(record(10, 10), 6.0, **{**seen, "observed": 1, "ended": 4}).extra == 4
+
+
+def test_a_drain_alone_asks_for_no_indexes() -> None:
+    draining = record(3, 5, limit=3, drain_since=NOW - 5)
+    assert settled(draining, 60.0, requested=5, observed=5, pending=0).extra == 0
+
+
 def test_nothing_is_added_when_nothing_waits() -> None:
     assert settled(record(5, 5), 60.0, requested=5, observed=1, pending=0, ready=0).extra == 0
 

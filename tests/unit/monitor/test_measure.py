@@ -137,6 +137,20 @@ def test_replicas_by_reality() -> None:
     assert seen == Replicas(desired=5, requested=4, observed=2, pending=1, leaving=1)
 
 
+def test_indexes_that_ended_well_are_told_unless_another_pod_has_taken_them_up() -> None:
+    pods = (
+        pod(0),
+        pod(1, "Succeeded", generation=2),
+        pod(2, "Succeeded", generation=2),
+        pod(2, generation=2, created_at=995.0),
+        pod(3, "Failed", generation=2),
+        pod(4, "Succeeded", generation=2),
+        pod(0, "Succeeded"),
+    )
+    view = SubmissionView((job(4, generation=2),), pods)
+    assert measure(ID, info(), reading(view=view), (), None).replicas.ended == 1
+
+
 @pytest.mark.parametrize("newest", [job(4, generation=2, ended="Complete"), job(4, generation=2, suspended=True)])
 def test_an_ended_or_suspended_job_asks_for_no_replicas(newest: object) -> None:
     view = SubmissionView((job(9, generation=1), newest))  # type: ignore[arg-type]

@@ -139,7 +139,9 @@ def test_a_payload_of_the_original_is_understood(job: Path) -> None:
         (("--service", "3s", "--contention", "cpus=3"), "cores=2"),
         (("--service", "3s", "--failures", "200%"), "more than all"),
         (("--durations", "{here}"), "--durations: "),
-        (("--service", "3s", "--plot", "/nowhere/page.html"), "--plot: "),
+        (("--service", "3s", "--plot", "/nowhere/page.html"), "there is no directory /nowhere"),
+        (("--service", "3s", "--plot", "plot.pdf"), "name it like plot.html"),
+        (("--service", "3s", "--at-once", "0"), "1<=x<=256"),
     ],
 )
 def test_wrong_usage_names_the_option_and_the_remedy(job: Path, options: tuple[str, ...], said: str) -> None:

@@ -84,7 +84,8 @@ class ServiceQueue(Protocol):
         """Tell workers to finish what they hold and exit 0."""
 
     def set_limit(self, limit: Optional[int]) -> None:
-        """Workers with index >= limit drain; None lifts it."""
+        """Workers with index >= limit drain, and are told that it is over once nothing waits and nothing more can come;
+        None lifts it."""
 
     def stats(self) -> QueueStats:
         """A consistent snapshot. Raises QueueMissing."""

@@ -108,7 +108,9 @@ class MemoryQueue:
                 verdict = Verdict.ITEMS
             elif self._stopped:
                 verdict = Verdict.STOPPED
-            elif self._closed and not any(self._at(place) for place in ("ready", "delayed", "leased")):
+            elif self._closed and not any(
+                self._at(place) for place in ("ready", "delayed", *(() if draining else ("leased",)))
+            ):
                 verdict = Verdict.OVER
             elif draining:
                 verdict = Verdict.DRAIN

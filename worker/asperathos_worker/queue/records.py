@@ -52,7 +52,7 @@ class Verdict(enum.Enum):
     DRAIN = "drain"
     """This worker's index is to be removed: finish, take no more, stay idle until told otherwise."""
     OVER = "over"
-    """Closed, and nothing ready, delayed or leased: exit 0."""
+    """Closed, and nothing ready, delayed or leased: exit 0. To a worker that drains also while others hold leases."""
     STOPPED = "stopped"
     """The submission is being stopped: exit 0."""
 

@@ -110,9 +110,13 @@ local function observe(entries)
   end
 end
 
-local function over()
+-- Whether nothing waits and nothing more comes: what is left, if anything, is in work.
+local function emptied()
   return rule('closed') == 1 and call('LLEN', P .. 'ready') == 0 and call('ZCARD', P .. 'delayed') == 0
-    and call('ZCARD', P .. 'leased') == 0
+end
+
+local function over()
+  return emptied() and call('ZCARD', P .. 'leased') == 0
 end
 
 local function unlease(id)

@@ -248,7 +248,8 @@ if handed > 0 then
   answer[1] = 'items'
 elseif STOPPED then
   answer[1] = 'stopped'
-elseif over() then
+elseif over() or draining and emptied() then
+  -- A draining worker is not needed for the last items even if their workers die: those below the limit stay.
   answer[1] = 'over'
 elseif draining then
   answer[1] = 'drain'
