@@ -12,6 +12,7 @@ they hold and waits for them, terminate does not. Every step is idempotent and m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from asperathos_worker.queue.records import QueueStats
@@ -234,7 +235,7 @@ def _settle(submission: Submission, facts: Facts, stats: QueueStats, rules: Life
 
 
 def _settled(submission: Submission, facts: Facts, rules: LifecycleRules) -> bool:
-    waited = facts.now - (submission.ending_at if submission.ending_at is not None else facts.now)
+    waited = _since(submission.ending_at if submission.ending_at is not None else facts.now, facts.now, math.inf)
     if waited >= submission.spec.grace_period + rules.exit_margin:
         return True
     if facts.view is None or any(pod.phase == "Running" for pod in facts.view.workers()):
@@ -262,7 +263,7 @@ def _await_queue(submission: Submission, pod: PodView | None, facts: Facts, rule
     if pod is not None and pod.reason == _CRASHES:
         return Conclude(State.ERROR, f"the dedicated queue does not start: {notice}", remove=True)
     is_running = pod is not None and pod.running
-    waited = facts.now - (submission.queue_at if submission.queue_at is not None else submission.created_at)
+    waited = _since(submission.queue_at if submission.queue_at is not None else submission.created_at, facts.now, 0.0)
     if waited > rules.queue_patience:
         if is_running:
             # It runs for its own sake: the manager has to reach it, too.
@@ -352,7 +353,7 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
 def _replace(
     submission: Submission, facts: Facts, rules: LifecycleRules, job: JobView | None, took_items: bool
 ) -> Step:
-    age = facts.now - (submission.generation_at or 0.0)
+    age = _since(submission.generation_at or 0.0, facts.now, math.inf)
     if age < rules.view_age and (job is None or job.ended or not job.deleting):
         # Too young to be missed, and no Job is to follow another in a hurry.
         return Attend(submission.reason, min(rules.watch, rules.view_age - age))
@@ -375,6 +376,12 @@ def _replace(
         said = f" ({job.reason}: {job.message})" if job.reason and job.ended != "Complete" else ""
         why = f"the Job ended ({job.ended.lower()}) with items left{said}"
     return Launch(submission.generation + 1, why, idle, lost)
+
+
+def _since(moment: float, now: float, unknown: float) -> float:
+    """Seconds from ``moment`` to ``now``; ``unknown`` when the clock was set back meanwhile, so that nothing waits for
+    it to catch up."""
+    return now - moment if now >= moment else unknown
 
 
 def _watch(stats: QueueStats, rules: LifecycleRules) -> float:

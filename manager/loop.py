@@ -55,7 +55,9 @@ from manager.manifests import QUEUE_PORT, initial_replicas
 
 log = get_logger(__name__)
 _GONE = 3600.0
-_LOAD_LEASE = 60.0
+_LOAD_LEASE = 10.0
+"""Seconds. Renewed with each slice; a manager that died must not keep the others from reading on for longer. One that
+reads its source more slowly than that is read beside, which costs the source a second reader and nothing else."""
 _SHORT = 0.1
 _TAIL = 1000
 

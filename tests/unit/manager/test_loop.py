@@ -231,6 +231,46 @@ def test_a_stop_that_comes_when_all_is_done_changes_nothing(stage: Stage) -> Non
     assert stage.now.state is State.COMPLETED
 
 
+# Managers that die, and clocks that are set.
+
+
+def test_what_a_dead_manager_was_loading_is_read_on_within_fifteen_seconds(stage: Stage) -> None:
+    def slow(workload: Workload | None) -> Iterator[str]:
+        for number in range(50):
+            stage.clock.advance(0.03)
+            yield str(number)
+
+    stage.open_items = slow
+    stage.submit()
+    stage.step()
+    assert stage.now.state is State.LOADING
+    stage.restart()
+    stage.run(15)
+    assert stage.now.state is State.ONGOING
+    assert stage.queue.stats().total == 50
+
+
+def test_a_lost_job_is_replaced_although_the_clock_was_set_back(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    stage.clock.step(-3600)
+    stage.cluster.delete_job("default", f"{ID}-g1")
+    stage.run(5)
+    assert stage.now.generation == 2
+
+
+def test_the_end_comes_although_the_clock_was_set_back_and_nobody_reports(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    stage.monitor.down = True
+    stage.work()
+    stage.run(1)
+    assert stage.now.ending_at is not None
+    stage.clock.step(-3600)
+    stage.run(10)
+    assert stage.now.state is State.COMPLETED
+
+
 # Jobs that end too early.
 
 
