@@ -355,14 +355,14 @@ def cast(what: str, share: float, dies: bool) -> Callable[[list[dict[str, Any]],
     return spoil
 
 
-# Clocks (libfaketime reads a file that we write).
+# Clocks (see clocks/sitecustomize.py).
 
 
 def clock_step(seconds: float) -> Callable[[Scene], Struck]:
     """The clocks of all services are set by so much, and stay there for a while."""
 
     def strike(scene: Scene) -> Struck:
-        offsets = sorted(scene.stage.home.glob("*.faketime"))
+        offsets = sorted(scene.stage.home.glob("*.clock"))
         before = {path: path.read_text() for path in offsets}
         for path in offsets:
             path.write_text(f"{float(before[path]) + seconds:+.3f}\n")

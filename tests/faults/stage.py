@@ -56,8 +56,7 @@ class Submitted:
 @dataclass(frozen=True)
 class Options:
     """``sets``: how many of each service. ``environment`` is added to every service's own; ``skew``: by how many
-    seconds the clocks of the four services are ahead (libfaketime must be in the environment); ``logs`` and
-    ``redis_directory``: elsewhere than at home."""
+    seconds the clocks of the four services are ahead; ``logs`` and ``redis_directory``: elsewhere than at home."""
 
     sets: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -162,13 +161,9 @@ class Stage:
         """A service's own clock, in a file that may be written again."""
         if not self.options.skew:
             return {}
-        path = self.home / f"{place}-{number}.faketime"
+        path = self.home / f"{place}-{number}.clock"
         path.write_text(f"{self.options.skew[place]:+.3f}\n")
-        return {
-            "FAKETIME_TIMESTAMP_FILE": str(path),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        return {"FAULTS_CLOCK": str(path), "PYTHONPATH": str(Path(__file__).with_name("clocks"))}
 
     # Its pieces.
 
