@@ -45,6 +45,7 @@ from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
+from manager.orphans import Orphans, installation_of
 from manager.outlook import Outlook, RestForeseer
 from manager.permissions import Permissions
 from manager.reach import ProbeSettings, ReachProbe, targets
@@ -191,6 +192,13 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         metrics=foundation.metrics,
         leases=foundation.leases,
         clock=clock,
+        orphans=Orphans(
+            stores.clusters,
+            settings.namespace,
+            _installation(settings),
+            lambda id: stores.records.get(id) is not None,
+            clock,
+        ),
         archive=lambda id: RedisQueue(foundation.redis, id),
     )
     return foundation.loop(ManagerLoop(tools, rules))
@@ -214,6 +222,7 @@ def _manifest_settings(settings: Settings) -> ManifestSettings:
     runner = _runner(settings)
     return ManifestSettings(
         namespace=settings.namespace,
+        installation=_installation(settings),
         worker_redis_url=redis_url,
         worker_manager_url=settings.worker_manager_url or settings.manager_url,
         default_image=settings.default_image,
@@ -227,6 +236,10 @@ def _manifest_settings(settings: Settings) -> ManifestSettings:
         priority_classes=settings.priority_classes,
         job_ttl=settings.job_ttl,
     )
+
+
+def _installation(settings: Settings) -> str:
+    return installation_of(settings.cluster_key.get_secret_value() or settings.service_token.get_secret_value())
 
 
 def _permissions(settings: Settings) -> Permissions:

@@ -52,6 +52,7 @@ from manager.lifecycle import (
 from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.manifests import QUEUE_PORT, initial_replicas
+from manager.orphans import EVERY, Orphans
 
 log = get_logger(__name__)
 _GONE = 3600.0
@@ -59,6 +60,8 @@ _LOAD_LEASE = 10.0
 """Seconds. Renewed with each slice; a manager that died must not keep the others from reading on for longer. One that
 reads its source more slowly than that is read beside, which costs the source a second reader and nothing else."""
 _SHORT = 0.1
+ORPHANS = "orphans"
+"""Looked at as if it were a submission: under a lease, and with its own failures."""
 _TAIL = 1000
 
 
@@ -89,6 +92,7 @@ class Tools:
     metrics: MetricStore
     leases: Leases
     clock: Clock
+    orphans: Orphans
     archive: Callable[[str], Archive]
 
 
@@ -117,11 +121,14 @@ class ManagerLoop:
         self._owner = uuid.uuid4().hex
 
     def active_ids(self) -> list[str]:
-        """Submissions that are not through yet, their clean-up included."""
-        return self._tools.book.active_ids()
+        """Submissions that are not through yet, their clean-up included; and what has lost its submission."""
+        return [*self._tools.book.active_ids(), ORPHANS]
 
     def step(self, id: str) -> float:
         """Do what there is to do now, for about a second at most; returns the seconds until there may be more."""
+        if id == ORPHANS:
+            self._tools.orphans.sweep()
+            return EVERY
         clock = self._tools.clock
         end = clock.monotonic() + self._rules.budget
         while True:

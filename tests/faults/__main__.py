@@ -65,7 +65,9 @@ def table(outcomes: list[Outcome]) -> str:
             continue
         times = [outcome.recovery for outcome in its if outcome.recovery is not None]
         told = (f"{statistics.median(times):.1f} s", f"{max(times):.1f} s") if times else ("-", "-")
-        rows.append(f"| {fault.name} | {len(its)} | {sum(bool(each.violations) for each in its)} | {' | '.join(told)} |")
+        rows.append(
+            f"| {fault.name} | {len(its)} | {sum(bool(each.violations) for each in its)} | {' | '.join(told)} |"
+        )
     again = [took for outcome in outcomes for took in outcome.restarts]
     if again:
         kills = sum(outcome.kills for outcome in outcomes)

@@ -173,7 +173,9 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
         if held:
             times = restarts(stage, submitted.id, stage.results(submitted.id), held, struck.killed_at)
             outcome.restarts += times
-            found += [f"an item was begun anew {took:.1f} s after its worker died" for took in times if took > 1.2 * LEASE]
+            found += [
+                f"an item was begun anew {took:.1f} s after its worker died" for took in times if took > 1.2 * LEASE
+            ]
         if stage.status(submitted.id)["state"] != status["state"]:
             found.append("the terminal state has changed")
         found += steps_back(watcher.looks, struck.losses)

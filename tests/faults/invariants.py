@@ -120,7 +120,9 @@ def at_the_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> li
         found.append(f"dead items: {sorted(dead)}, wanted {sorted(submitted.dead)}")
     if set(times) | dead != wanted or set(times) & dead:
         missing = sorted(wanted - set(times) - dead)
-        found.append(f"items without result or dead record: {missing[:10]}, with both: {sorted(set(times) & dead)[:10]}")
+        found.append(
+            f"items without result or dead record: {missing[:10]}, with both: {sorted(set(times) & dead)[:10]}"
+        )
     for result in results:
         item = submitted.items[int(result["id"])]
         if item.get("what") != "huge" and result["result"] != f"done {item['number']}":
@@ -205,7 +207,9 @@ def _await(looks: list[Any], within: float) -> list[str]:
         time.sleep(0.2)
 
 
-def restarts(stage: Stage, id: str, results: list[dict[str, Any]], lost: dict[str, int], killed_at: float) -> list[float]:
+def restarts(
+    stage: Stage, id: str, results: list[dict[str, Any]], lost: dict[str, int], killed_at: float
+) -> list[float]:
     """Seconds from a worker's death until each item it held was begun anew; ``lost`` is attempt by item."""
     return [
         result["started"] - killed_at
