@@ -4,7 +4,7 @@ The life of a submission, as a reader should know it before reading the code:
 
     created --Begin--> loading --(ProvideQueue)--> Load ... --Launch--> ongoing --Attend ... --Conclude--> terminal
                                                             |  Job ended with items left, or lost all pods: Launch again
-    terminal --CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
+    terminal --TellEnd, CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
 
 An intention of the user overrides this from anywhere before a terminal state: stop asks the workers to finish what
 they hold and waits for them, terminate does not. Every step is idempotent and may be taken again after a crash.
@@ -50,6 +50,8 @@ class LifecycleRules:
     """Between two looks at a running submission."""
     watch_near_end: float = 0.2
     """The same when its end is near."""
+    tell_again: float = 10.0
+    """Between two tries to tell the other services of an end."""
     most_rest: float = 3600.0
     """Between two looks at an ended one."""
 
@@ -145,6 +147,14 @@ class Conclude:
 
 
 @dataclass(frozen=True)
+class TellEnd:
+    """It has ended, but the other services may not know: one did not answer, or has lost what it was told. Look again
+    after ``wait`` seconds when one still does not answer."""
+
+    wait: float
+
+
+@dataclass(frozen=True)
 class CleanUp:
     """Archive a dedicated queue, then remove everything from the cluster."""
 
@@ -161,13 +171,29 @@ class Rest:
     wait: float
 
 
-Step = Begin | ProvideQueue | Load | Launch | Attend | Hold | AskToStop | Settle | Conclude | CleanUp | Forget | Rest
+Step = (
+    Begin
+    | ProvideQueue
+    | Load
+    | Launch
+    | Attend
+    | Hold
+    | AskToStop
+    | Settle
+    | Conclude
+    | TellEnd
+    | CleanUp
+    | Forget
+    | Rest
+)
 
 
 def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     """The one step to take now."""
     if submission.state.terminal:
-        return _after_the_end(submission, facts, rules)
+        step = _after_the_end(submission, facts, rules)
+        is_idle = isinstance(step, Rest) and not submission.end_told
+        return TellEnd(rules.tell_again) if is_idle else step
     if submission.intent is Intent.TERMINATE:
         return _terminate(submission, facts, rules)
     if facts.queue_problem and not (submission.intent is Intent.STOP and submission.generation == 0):

@@ -44,6 +44,7 @@ from manager.lifecycle import (
     Rest,
     Settle,
     Step,
+    TellEnd,
     crashed,
     ending,
     exists_in_cluster,
@@ -168,6 +169,8 @@ class ManagerLoop:
                 return self._settle(situation, step)
             case Conclude():
                 return self._conclude(situation, step)
+            case TellEnd():
+                return self._tell_end(situation, step)
             case CleanUp():
                 return self._clean_up(situation)
             case Forget():
@@ -463,6 +466,13 @@ class ManagerLoop:
             return now
         settled = last_settled_at(self._queue(situation.submission), stats) if stats is not None else None
         return settled or noticed or now
+
+    def _tell_end(self, situation: _Situation, step: TellEnd) -> float:
+        """What was told before the end was recorded may have been lost with Redis's last second; this comes after."""
+        if not self._tools.announcer.tell_end(situation.submission.id):
+            return step.wait
+        self._tools.book.change(situation.current, end_told=True)
+        return 0.0
 
     def _clean_up(self, situation: _Situation) -> float:
         submission, tools = situation.submission, self._tools

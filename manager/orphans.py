@@ -1,7 +1,7 @@
 """Removes from the cluster what no record knows: objects of submissions that Redis has lost.
 
-A record is written before anything is made for it, so an object of ours without a record has lost it: Redis was replaced
-by an empty one, or lost its last second with a failing machine. Nobody else would ever end such a Job.
+A record is written before anything is made for it, so an object of ours without a record has lost it: Redis was
+replaced by an empty one, or lost its last second with a failing machine. Nobody else would ever end such a Job.
 """
 
 from __future__ import annotations
@@ -62,4 +62,5 @@ class Orphans:
         return removed
 
     def _is_ours(self, view: SubmissionView) -> bool:
-        return any(each.installation == self._installation for each in (*view.jobs, *view.pods))
+        labels = {job.installation for job in view.jobs} | {pod.installation for pod in view.pods}
+        return self._installation in labels
