@@ -17,6 +17,7 @@ from flask import Flask
 from pydantic import ValidationError
 
 from common.adapters import redis_client
+from common.adapters.redis_clock import RedisClock
 from common.adapters.redis_coordination import RedisLeases, RedisWakeups
 from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.clock import SystemClock
@@ -78,8 +79,9 @@ class Foundation:
     def __init__(self, service: str, settings: CommonSettings) -> None:
         self.service = service
         self.settings = settings
-        self.clock = SystemClock()
         self.redis: redis.Redis = redis_client.connect(settings.redis_url.get_secret_value(), settings.redis_timeout)
+        self.clock = RedisClock(self.redis, SystemClock())
+        self.clock.start()
         self.leases = RedisLeases(self.redis)
         self.wakeups = RedisWakeups(self.redis)
         self.telemetry = Telemetry(service, version("asperathos"))
@@ -133,7 +135,11 @@ class Foundation:
 
     def service_of(self, app: Flask, loop: Loop | None) -> Service:
         """What a bootstrap hands to the server; at its end buffered metrics are written."""
-        return Service(app, loop, self.metrics.close)
+        return Service(app, loop, self._close)
+
+    def _close(self, timeout: float) -> None:
+        self.clock.stop()
+        self.metrics.close(timeout)
 
     def loop(self, steps: Steps) -> Loop:
         """The service's loop around its steps."""
