@@ -89,7 +89,8 @@ def stage_for(name: str, home: Path) -> Iterator[Stage]:
     elif name == "stores":
         # Nobody listens at port 9 (discard).
         away = "http://127.0.0.1:9"
-        options = Options(environment={"ASPERATHOS_INFLUX_URL": away, "ASPERATHOS_GRAFANA_URL": away})
+        stores = {"INFLUX_URL": away, "GRAFANA_URL": away, "GRAFANA_TOKEN": "away"}
+        options = Options(environment={f"ASPERATHOS_{name}": value for name, value in stores.items()})
     elif name == "clocks":
         options = Options(skew=(300.0, -150.0, 150.0, -300.0))
     elif name == "disk":

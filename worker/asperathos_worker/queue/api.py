@@ -38,6 +38,11 @@ class QueueRefused(QueueError):
     """The server refused the command (no permission, wrong credentials, foreign key): repeating it is no use."""
 
 
+class CredentialsRefused(QueueRefused):
+    """The server does not know this user or password. A Redis that was just started again knows no users until the
+    manager has granted them anew, which takes a moment."""
+
+
 class WorkerQueue(Protocol):
     """What a worker does. ``worker`` names the taker (pod name), ``index`` is its completion index."""
 
