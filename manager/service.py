@@ -19,7 +19,7 @@ from asperathos_worker.queue.api import QueueClosed, QueueError, QueueMissing, S
 from asperathos_worker.queue.records import ItemState, NewItem
 from pydantic import ValidationError
 
-from common.domain.errors import Conflict, Fault, InvalidSubmission, NotFound, TooLarge, Unavailable
+from common.domain.errors import Conflict, Fault, InvalidSubmission, KeyReused, NotFound, TooLarge, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.parsing import listed, parse_native
 from common.domain.progress import Decision, Observation
@@ -121,7 +121,7 @@ class ManagerService:
         self._make_id = make_id
 
     def submit(self, request: Request) -> Accepted:
-        """Take a document in: validated wholly before anything is created. Raises InvalidSubmission, and Conflict
+        """Take a document in: validated wholly before anything is created. Raises InvalidSubmission, and KeyReused
         when the key came with another document before."""
         known = self._known(request)
         if known is not None:
@@ -442,7 +442,8 @@ def _claim_name(request: Request) -> str:
 def _claimed_id(held: str, request: Request) -> str:
     id, _, digest = held.partition(" ")
     if digest != request.digest:
-        raise Conflict("this Idempotency-Key was used with another document")
+        problem = "was used with another document: take a new key for a new submission"
+        raise KeyReused(f"this Idempotency-Key {problem}", [Fault("Idempotency-Key", problem)])
     return id
 
 
