@@ -24,7 +24,7 @@ from common.clock import SystemClock
 from common.http.app import AppSettings, Telemetry, create_app
 from common.http.server import ServerSettings, Service, serve
 from common.logging import configure_logging
-from common.loop import Loop, LoopSettings, Steps
+from common.loop import Loop, LoopSettings, Setbacks, Steps
 from common.ports import Journal, MetricStore
 from common.settings import CommonSettings
 
@@ -141,8 +141,8 @@ class Foundation:
         self.clock.stop()
         self.metrics.close(timeout)
 
-    def loop(self, steps: Steps) -> Loop:
-        """The service's loop around its steps."""
+    def loop(self, steps: Steps, forget: Callable[[], None] = lambda: None) -> Loop:
+        """The service's loop around its steps; ``forget`` drops what they remember of records that may be lost."""
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         return Loop(
             LoopSettings(service=self.service, owner=owner, workers=self.settings.loop_workers, poll=_POLL),
@@ -151,6 +151,7 @@ class Foundation:
             self.wakeups,
             self.clock,
             _TelemetryMeter(self.service, self.telemetry),
+            setbacks=Setbacks(lambda: redis_client.life_of(self.redis), forget),
         )
 
 

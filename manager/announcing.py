@@ -212,6 +212,11 @@ class Announcer:
         with self._lock:
             self._memories.pop(id, None)
 
+    def forget_all(self) -> None:
+        """Drop what was remembered of all."""
+        with self._lock:
+            self._memories.clear()
+
     def _memory(self, id: str) -> _Memory:
         with self._lock:
             return self._memories.setdefault(id, _Memory())

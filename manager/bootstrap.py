@@ -201,7 +201,8 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         ),
         archive=lambda id: RedisQueue(foundation.redis, id),
     )
-    return foundation.loop(ManagerLoop(tools, rules))
+    steps = ManagerLoop(tools, rules)
+    return foundation.loop(steps, steps.forget_all)
 
 
 def _probe(settings: Settings, cluster: Cluster, clock: Clock) -> ReachProbe:

@@ -140,6 +140,12 @@ class ManagerLoop:
             if wait > 0 or clock.monotonic() >= end:
                 return wait
 
+    def forget_all(self) -> None:
+        """What this process remembers may be ahead of the records: they are set back, and all is told again."""
+        self._tools.announcer.forget_all()
+        self._tools.loader.forget_all()
+        self._tools.logs.forget_all()
+
     def _step_once(self, id: str) -> float:
         current = self._tools.book.read(id)
         if current is None:

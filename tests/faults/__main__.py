@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.campaign import Campaign, Outcome, plan
+from tests.faults.campaign import LEASE, Campaign, Outcome, plan
 from tests.faults.catalogue import FAULTS
 
 
@@ -32,6 +33,9 @@ def main() -> int:
     planned = plan(given.runs, given.seed, given.only)
     if given.run_seed is not None:
         planned = [(planned[0][0], given.run_seed)]
+    # Whoever ends us ends the stacks, too; a shell starts what is in the background deaf to SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     outcomes: list[Outcome] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="asperathos-faults-") as temporary:
@@ -69,9 +73,10 @@ def table(outcomes: list[Outcome]) -> str:
             f"| {fault.name} | {len(its)} | {sum(bool(each.violations) for each in its)} | {' | '.join(told)} |"
         )
     again = [took for outcome in outcomes for took in outcome.restarts]
-    if again:
-        kills = sum(outcome.kills for outcome in outcomes)
-        rows.append(f"\n{kills} workers killed; {len(again)} items begun anew, the latest {max(again):.2f} s later")
+    kills = sum(outcome.kills for outcome in outcomes)
+    if kills:
+        latest = f", the latest {max(again):.2f} s after its worker's death" if again else ""
+        rows.append(f"\n{kills} workers killed; {len(again)} items begun anew{latest} (lease: {LEASE:g} s)")
     return "\n".join(rows)
 
 

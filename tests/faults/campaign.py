@@ -123,7 +123,7 @@ def one_run(stage: Stage, fault: Fault, seed: int, submissions: int = 2) -> Outc
             with ThreadPoolExecutor(len(submitted)) as pool:
                 found = pool.map(lambda watcher: _judge(stage, watcher, struck, outcome), watchers)
                 outcome.violations += [sentence for sentences in found for sentence in sentences]
-        outcome.kills = len(struck.held)
+        outcome.kills = len(struck.kills)
         recoveries = [watcher.recovered_after(struck.lifted) for watcher in watchers]
         outcome.recovery = max((each for each in recoveries if each is not None), default=None)
     except AssertionError as error:
@@ -170,9 +170,11 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
         status = stage.wait_end(submitted.id, END_WITHIN)
         found += at_the_end(stage, submitted, status)
         found += report_adds_up(stage, submitted)
-        held = struck.held.get(submitted.id)
-        if held:
-            times = restarts(stage, submitted.id, stage.results(submitted.id), held, struck.killed_at)
+        results = stage.results(submitted.id)
+        for kill in struck.kills:
+            if kill.submission != submitted.id:
+                continue
+            times = restarts(results, kill.held, kill.at)
             outcome.restarts += times
             found += [
                 f"an item was begun anew {took:.1f} s after its worker died" for took in times if took > 1.2 * LEASE

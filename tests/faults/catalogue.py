@@ -31,15 +31,22 @@ class Scene:
     chance: random.Random
 
 
+@dataclass(frozen=True)
+class Kill:
+    """A worker process was killed ``at`` (Unix seconds); ``held``: attempts by item of what it had."""
+
+    submission: str
+    at: float
+    held: dict[str, int]
+
+
 @dataclass
 class Struck:
-    """What was done. ``lifted`` (Unix seconds): everything was whole again; ``held``: what dead workers held, by
-    submission: attempts by item."""
+    """What was done. ``lifted`` (Unix seconds): everything was whole again."""
 
     lifted: float
     losses: Losses = field(default_factory=Losses)
-    held: dict[str, dict[str, int]] = field(default_factory=dict)
-    killed_at: float = 0.0
+    kills: list[Kill] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -273,35 +280,41 @@ def set_back_cluster(scene: Scene) -> Struck:
 # Workers.
 
 
-def kill_workers(most: int | None = 1) -> Callable[[Scene], Struck]:
-    """kill -9 of up to so many worker processes (None: all) of each submission, at whatever they are."""
+def kill_workers(most: int | None = 1, rounds: int = 1) -> Callable[[Scene], Struck]:
+    """kill -9 of up to so many worker processes (None: all) of each submission, at whatever they are; ``rounds`` times,
+    a moment apart."""
 
     def strike(scene: Scene) -> Struck:
-        held: dict[str, dict[str, int]] = {}
-        began = time.time()
-        for submitted in scene.submitted:
-            pids = scene.stage.workers(submitted.id)
-            scene.chance.shuffle(pids)
-            victims = pids[:most]
-            for pid in victims:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            if victims:
-                held[submitted.id] = _held_by(scene.stage, submitted.id, victims)
-        return Struck(time.time(), held=held, killed_at=began)
+        kills: list[Kill] = []
+        for number in range(rounds):
+            if number:
+                time.sleep(scene.chance.uniform(0.3, 1.5))
+            for submitted in scene.submitted:
+                kills += _kill_some(scene, submitted.id, most)
+        return Struck(time.time(), kills=kills)
 
     return strike
 
 
-def _held_by(stage: Stage, id: str, pids: Sequence[int]) -> dict[str, int]:
-    """Attempts by item of leases whose worker is one of these, which are dead but not buried yet."""
-    pods = {_pod_of(pid) for pid in pids}
+def _kill_some(scene: Scene, id: str, most: int | None) -> list[Kill]:
+    pids = scene.stage.workers(id)
+    scene.chance.shuffle(pids)
+    pods = {pid: _pod_of(pid) for pid in pids[:most]}
+    for pid in pods:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    at = time.time()
+    return [Kill(id, at, _held_by(scene.stage, id, pod)) for pod in pods.values()]
+
+
+def _held_by(stage: Stage, id: str, pod: str) -> dict[str, int]:
+    """Attempts by item of the leases of a worker that is dead but not given up yet."""
     queue = f"asp:{{{id}}}:q:"
     names = stage.admin.lrange(queue + "names", 0, -1)
     found = {}
     for item, lease in stage.admin.hgetall(queue + "leases").items():
         attempt, _, worker, *_ = lease.split()
-        if names[int(worker)] in pods:
+        if names[int(worker)] == pod:
             found[item] = int(attempt)
     return found
 
@@ -387,6 +400,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("manager stands still for 15 s", pause_service("manager", 15.0)),
     Fault("controller down for 30 s", kill_services("controller", down=30.0)),
     Fault("worker killed", kill_workers(1), weight=8),
+    Fault("five workers killed one after the other", kill_workers(1, rounds=5), weight=8),
     Fault("all workers killed", kill_workers(None), weight=3),
     Fault("worker stands still past its lease", pause_worker, weight=2),
     Fault("workers cut off from Redis past their lease", partition_workers, weight=2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable, Optional, TypeVar
+from typing import Callable, Dict, Optional, Type, TypeVar
 
 from .clock import Clock
 from .errors import QueueGone
@@ -17,7 +17,7 @@ CREDENTIALS_PATIENCE = 30.0
 """Seconds that credentials may be refused before they are taken to be wrong."""
 
 
-_EVENTS = {QueueMissing: "queue_missing", CredentialsRefused: "credentials_refused"}
+_EVENTS: Dict[Type[Exception], str] = {QueueMissing: "queue_missing", CredentialsRefused: "credentials_refused"}
 
 
 class Line:

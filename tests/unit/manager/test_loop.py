@@ -296,6 +296,17 @@ def test_the_end_comes_although_the_clock_was_set_back_and_nobody_reports(stage:
     assert stage.now.state is State.COMPLETED
 
 
+def test_after_a_setback_of_the_records_everything_is_told_again(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    told = len(stage.monitor.posted), len(stage.controller.posted)
+    stage.run(5)
+    assert (len(stage.monitor.posted), len(stage.controller.posted)) == told
+    stage.loop.forget_all()
+    stage.run(2)
+    assert (len(stage.monitor.posted), len(stage.controller.posted)) == (told[0] + 1, told[1] + 1)
+
+
 # Jobs that end too early.
 
 
