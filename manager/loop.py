@@ -521,8 +521,9 @@ class ManagerLoop:
         self._tools.keyring.withdraw(situation.submission)
         self._tools.queues.at(QueueAddress(submission=id)).purge()
         self._tools.texts.delete(id)
-        self._tools.metrics.expire(id, 0.0)
         self._tools.announcer.erase(id)
+        # The last one that may be away for long: until its series are gone, the record remembers that they must go.
+        self._tools.metrics.expire(id, 0.0)
         self._tools.book.delete(id)
         self._drop(id)
         return _GONE

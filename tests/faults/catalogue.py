@@ -137,23 +137,32 @@ def power_loss(scene: Scene) -> Struck:
     """kill -9, and the append-only file as the disk would have it: without what was not synced, up to a second."""
     stage = scene.stage
     directory = stage.options.redis_directory or stage.home / "redis"
-    with _sizes_of(directory / "appendonlydir") as sizes:
+    with sizes_of(directory / "appendonlydir") as sizes:
         time.sleep(1.5)
     at = time.time()
     stage.redis.kill()
-    synced = [size for when, size in sizes if when <= at - 1.0]
-    for path, size in synced[-1].items() if synced else ():
-        with contextlib.suppress(FileNotFoundError):
-            os.truncate(path, min(size, path.stat().st_size))
+    cut_to_what_was_synced(sizes, at)
     stage.redis.start()
     stage.await_redis()
     return whole(Losses(since=at - 1.3))
 
 
+Sizes = list[tuple[float, dict[Path, int]]]
+"""Sizes of files at moments (Unix seconds)."""
+
+
+def cut_to_what_was_synced(sizes: Sizes, died: float) -> None:
+    """Make the files as short as they were a second before: with ``everysec`` that much is sure to be on the disk."""
+    synced = [size for when, size in sizes if when <= died - 1.0]
+    for path, size in synced[-1].items() if synced else ():
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(path, min(size, path.stat().st_size))
+
+
 @contextmanager
-def _sizes_of(directory: Path) -> Iterator[list[tuple[float, dict[Path, int]]]]:
+def sizes_of(directory: Path) -> Iterator[Sizes]:
     """The sizes of the incremental files, every few hundredths of a second."""
-    looks: list[tuple[float, dict[Path, int]]] = []
+    looks: Sizes = []
     stop = threading.Event()
 
     def look() -> None:
