@@ -52,12 +52,12 @@ def redis_dies_at_full_speed(home: Path, seed: int, power: bool) -> Finding:
     server.start()
     queue = RedisQueue(server.url, "kj-hammer")
     queue.open(QueueConfig(lease=2.0, retries=20))
-    items = 150_000
+    items = 90_000
     for start in range(0, items, 2000):
         queue.put([NewItem(f"item {number:014d}", str(number)) for number in range(start, start + 2000)])
     queue.close()
     files = [home / f"hammer-{number}.json" for number in range(2)]
-    arguments = [sys.executable, "-m", "tests.faults.hammer", server.url, "kj-hammer"]
+    arguments = [sys.executable, "-m", "tests.faults.hammer", server.url, "kj-hammer", str(0.6 * RATE)]
     began = time.time()
     hammers = [subprocess.Popen([*arguments, str(path)]) for path in files]
     try:
@@ -113,13 +113,24 @@ def writes_reach_the_disk_within_a_second(home: Path) -> Finding:
     server = RedisProcess(home, program=str(get_binary_path()))
     server.start()
     times = []
+    stop = threading.Event()
+
+    def write() -> None:
+        with server.client() as client:
+            while not stop.wait(0.0005):
+                client.set("load", "x" * 200)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
     with server.client() as client:
-        for number in range(40):
+        for number in range(30):
             began = time.monotonic()
             client.set(f"probe:{number % 8}", number)
             client.execute_command("WAITAOF", 1, 0, 5000)
             times.append(time.monotonic() - began)
             time.sleep(random.random() * 0.2)
+    stop.set()
+    writer.join(10)
     server.stop()
     longest = max(times)
     missed = f"{longest:.2f} s" if longest > 1.5 else ""
@@ -196,7 +207,7 @@ def failover(stage: Stage, rounds: int = 4) -> Finding:
     for number in range(rounds):
         victim = stage.sets[number % 2]
         submitted = stage.submit(_items(80, least=0.1, most=0.2), replicas=2)
-        wait_until(lambda id=submitted.id: (stage.finished(id) or 0) >= number * 15, 60, "no progress")  # type: ignore[misc]
+        _await_progress(stage, submitted.id, number * 15)
         for service in victim.values():
             service.kill()
         other = stage.sets[1 - number % 2]["manager"]
@@ -213,6 +224,10 @@ def failover(stage: Stage, rounds: int = 4) -> Finding:
     return Finding(
         "one of two sets of services dies: the other has taken over", f"{longest:.1f} s later at most", missed
     )
+
+
+def _await_progress(stage: Stage, id: str, items: int) -> None:
+    wait_until(lambda: (stage.finished(id) or 0) >= items, 60, "no progress")
 
 
 def _until_all_are_looked_at(stage: Stage, port: int) -> float:

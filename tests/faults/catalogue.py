@@ -409,7 +409,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("manager stands still for 15 s", pause_service("manager", 15.0)),
     Fault("controller down for 30 s", kill_services("controller", down=30.0)),
     Fault("worker killed", kill_workers(1), weight=8),
-    Fault("five workers killed one after the other", kill_workers(1, rounds=5), weight=8),
+    Fault(
+        "three of four workers killed, one after the other", kill_workers(1, rounds=3), None, {"replicas": 4}, weight=8
+    ),
     Fault("all workers killed", kill_workers(None), weight=3),
     Fault("worker stands still past its lease", pause_worker, weight=2),
     Fault("workers cut off from Redis past their lease", partition_workers, weight=2),

@@ -1,7 +1,7 @@
-"""A client of the work queue that finishes items as fast as it can and remembers what was acknowledged, and when.
+"""A client of the work queue that finishes so many items a second and remembers what was acknowledged, and when.
 
-``python -m tests.faults.hammer <redis url> <submission> <file>``: until SIGTERM; then the file has a JSON object with
-``acked`` (pairs of Unix seconds and item ids) and ``gaps`` (seconds without an answer).
+``python -m tests.faults.hammer <redis url> <submission> <items a second> <file>``: until SIGTERM; then the file has a
+JSON object with ``acked`` (pairs of Unix seconds and item ids) and ``gaps`` (seconds without an answer).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BATCH = 50
 
 
 def main() -> None:
-    url, submission, path = sys.argv[1:4]
+    url, submission, rate, path = sys.argv[1:5]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     queue = RedisQueue(url, submission, timeout=2.0)
@@ -29,7 +29,9 @@ def main() -> None:
     gaps: list[float] = []
     held: list[Ack] = []
     failing_since: float | None = None
-    while not stop.is_set():
+    due = time.monotonic()
+    while not stop.wait(max(0.0, due - time.monotonic())):
+        due = max(due + BATCH / float(rate), time.monotonic() - 0.1)
         try:
             taken = queue.finish_and_take(f"hammer {path}", 0, held, BATCH)
         except QueueError:
@@ -41,8 +43,6 @@ def main() -> None:
             failing_since = None
         acked.append((time.time(), [ack.id for ack, ok in zip(held, taken.accepted, strict=True) if ok]))
         held = [Ack(lease.id, lease.attempt, f"done {lease.payload}") for lease in taken.leases]
-        if not held:
-            time.sleep(0.01)
     Path(path).write_text(json.dumps({"acked": acked, "gaps": gaps}))
 
 
