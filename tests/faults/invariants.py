@@ -179,7 +179,7 @@ def leftovers(stage: Stage, id: str) -> list[str]:
     """What there still is of it."""
     found = []
     try:
-        keys = sorted(stage.keys(f"*{id}*") - _kept_for_later(stage, id))
+        keys = sorted(stage.redis_keys(f"*{id}*") - _kept_for_later(stage, id))
         if keys:
             found.append(f"keys are left: {keys[:6]}")
         users = [user for user in stage.admin.acl_list() if id in user]

@@ -303,7 +303,7 @@ class Stage:
         except redis.RedisError:
             return None
 
-    def keys(self, pattern: str = "*") -> set[str]:
+    def redis_keys(self, pattern: str = "*") -> set[str]:
         return set(self._admin.scan_iter(match=pattern, count=1000))
 
     def log_lines(self, event: str) -> Iterator[dict[str, Any]]:
