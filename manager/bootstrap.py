@@ -179,11 +179,12 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         launch_patience=settings.launch_patience,
         stream_retain=settings.stream_retain,
     )
+    keyring = Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None)
     tools = Tools(
         book=Book(stores.records, stores.journal, clock),
         queues=stores.queues,
         launcher=Launcher(stores.clusters, _manifest_settings(settings), _item_tokens(settings, stores).token),
-        keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
+        keyring=keyring,
         histories=histories,
         announcer=Announcer(others, clock, settings.namespace, histories),
         loader=Loader(lambda workload: open_items(workload, settings), clock, settings.load_batch),
@@ -197,6 +198,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
             settings.namespace,
             _installation(settings),
             lambda id: stores.records.get(id) is not None,
+            keyring,
             clock,
         ),
         archive=lambda id: RedisQueue(foundation.redis, id),

@@ -1,7 +1,8 @@
-"""Removes from the cluster what no record knows: objects of submissions that Redis has lost.
+"""Removes what no record knows: objects in the cluster, and users of Redis, of submissions that Redis has lost.
 
 A record is written before anything is made for it, so an object of ours without a record has lost it: Redis was
-replaced by an empty one, or lost its last second with a failing machine. Nobody else would ever end such a Job.
+replaced by an empty one, or lost its last second with a failing machine. Nobody else would ever end such a Job. A user
+may have been granted to the new Redis by a step that had read the record in the old one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from common.domain.cluster import SubmissionView
 from common.logging import get_logger
 from common.ports import Clock, Clusters
+from manager.keyring import Keyring
 
 log = get_logger(__name__)
 GRACE = 15.0
@@ -27,7 +29,7 @@ def installation_of(key: str) -> str:
 
 class Orphans:
     """Looks at one namespace of the default cluster. ``is_known`` asks whether there is a record of a submission;
-    ``installation`` is what our objects are labelled with, and '' means that nothing is looked for."""
+    ``installation`` is what our objects are labelled with, and '' means that none are looked for."""
 
     def __init__(
         self,
@@ -35,31 +37,36 @@ class Orphans:
         namespace: str,
         installation: str,
         is_known: Callable[[str], bool],
+        keyring: Keyring,
         clock: Clock,
     ) -> None:
         self._clusters = clusters
         self._namespace = namespace
         self._installation = installation
         self._is_known = is_known
+        self._keyring = keyring
         self._clock = clock
         self._seen: dict[str, float] = {}
 
     def sweep(self) -> list[str]:
         """Remove what has had no record for the grace; returns the submissions removed. Raises Unavailable and
         ClusterError."""
-        if not self._installation:
-            return []
-        cluster = self._clusters.at("")
         now = self._clock.monotonic()
-        unknown = [
-            id for id, view in cluster.views(self._namespace).items() if self._is_ours(view) and not self._is_known(id)
-        ]
-        self._seen = {id: self._seen.get(id, now) for id in unknown}
+        in_cluster = self._in_cluster()
+        unknown = {*in_cluster, *self._keyring.strangers(self._is_known)}
+        self._seen = {id: self._seen.get(id, now) for id in sorted(unknown)}
         removed = [id for id, since in self._seen.items() if now - since >= GRACE]
         for id in removed:
-            deleted = cluster.delete_submission(self._namespace, id)
+            deleted = self._clusters.at("").delete_submission(self._namespace, id) if id in in_cluster else 0
+            self._keyring.expel(id)
             log.warning("orphans_removed", id=id, objects=deleted, why="no record of this submission is left in Redis")
         return removed
+
+    def _in_cluster(self) -> list[str]:
+        if not self._installation:
+            return []
+        views = self._clusters.at("").views(self._namespace)
+        return [id for id, view in views.items() if self._is_ours(view) and not self._is_known(id)]
 
     def _is_ours(self, view: SubmissionView) -> bool:
         labels = {job.installation for job in view.jobs} | {pod.installation for pod in view.pods}

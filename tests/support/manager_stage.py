@@ -163,6 +163,7 @@ class Stage:
             "default",
             self.manifests.installation,
             lambda id: self.records.get(id) is not None,
+            Keyring(self.access if self.access_offered else None),
             self.clock,
         )
 

@@ -57,6 +57,22 @@ def test_another_installations_jobs_are_left_alone(stage: Stage) -> None:
     assert stage.cluster.running(ID)
 
 
+def test_a_user_of_redis_without_a_record_is_removed_too(stage: Stage) -> None:
+    assert stage.access.granted() == [ID]
+    sweep(stage, 60)
+    assert stage.access.granted() == [ID]
+    stage.access.grant("kj-lost000", "secret")
+    sweep(stage, GRACE + 15)
+    assert stage.access.granted() == [ID]
+
+
+def test_a_redis_that_does_not_tell_its_users_hinders_nothing(stage: Stage) -> None:
+    stage.access.refusal = "no"
+    stage.records.delete(ID)
+    stage.loop.step(ORPHANS)
+    assert stage.cluster.running(ID)
+
+
 def test_without_a_key_nothing_is_taken_for_ours(stage: Stage) -> None:
     assert installation_of("") == ""
     stage.records.delete(ID)
