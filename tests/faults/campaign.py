@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.catalogue import FAULTS, Fault, Scene, Struck
-from tests.faults.invariants import Watcher, at_the_end, forgotten, leftovers, report_adds_up, restarts, steps_back
+from tests.faults.invariants import (
+    Watcher,
+    at_the_end,
+    forgotten,
+    leftovers,
+    report_adds_up,
+    restarts,
+    same_again,
+    steps_back,
+)
 from tests.faults.stage import Options, Stage, Submitted, wait_until
 from tests.support.stack_process import TERMINAL
 
@@ -170,6 +179,7 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
         status = stage.wait_end(submitted.id, END_WITHIN)
         found += at_the_end(stage, submitted, status)
         found += report_adds_up(stage, submitted)
+        found += same_again(stage, submitted)
         results = stage.results(submitted.id)
         for kill in struck.kills:
             if kill.submission != submitted.id:

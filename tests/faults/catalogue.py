@@ -120,6 +120,36 @@ def _bounce(services: Sequence[PartProcess], down: float) -> None:
         service.wait_ready()
 
 
+def end_and_kill(how: str, *names: str) -> Callable[[Scene], Struck]:
+    """Somebody asks for the end, and in that moment services die."""
+
+    def strike(scene: Scene) -> Struck:
+        for submitted in scene.submitted:
+            submitted.ends = {"stop": "stopped", "terminate": "terminated"}[how]
+            scene.stage.call("PUT", f"/submissions/{submitted.id}/{how}")
+        time.sleep(scene.chance.uniform(0, 0.3))
+        return kill_services(*names)(scene)
+
+    return strike
+
+
+def kill_in_a_post(scene: Scene) -> Struck:
+    """The manager dies while it takes a submission in; the client asks again, with the same key: there is one."""
+    name = f"posted-{scene.chance.randrange(10**9)}"
+    made: list[Submitted] = []
+    items = [{"number": number, "seconds": 0.05} for number in range(5)]
+    posting = threading.Thread(target=lambda: made.append(scene.stage.submit(items, name=name)))
+    posting.start()
+    time.sleep(scene.chance.uniform(0, 0.06))
+    _bounce(scene.stage.services("manager"), scene.chance.uniform(0, 1))
+    posting.join(90)
+    found = scene.stage.call("GET", f"/submissions?name={name}").json()
+    assert made and list(found) == [made[0].id], f"one POST, tried again, made {list(found)}"
+    assert scene.stage.wait_end(made[0].id, 90)["state"] == "completed"
+    scene.stage.call("DELETE", f"/submissions/{made[0].id}")
+    return whole()
+
+
 # Redis.
 
 
@@ -404,6 +434,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("monitor killed", kill_services("monitor"), weight=3),
     Fault("visualizer killed", kill_services("visualizer")),
     Fault("manager and monitor killed", kill_services("manager", "monitor"), weight=2),
+    Fault("manager killed in the middle of a POST", kill_in_a_post, weight=3),
+    Fault("terminated, and the manager killed", end_and_kill("terminate", "manager"), weight=2),
+    Fault("stopped, and manager and controller killed", end_and_kill("stop", "manager", "controller"), weight=2),
     Fault("all services killed at once", kill_all_services, weight=3),
     Fault("all services restarted at once", restart_all_services, weight=2),
     Fault("manager stands still for 15 s", pause_service("manager", 15.0)),

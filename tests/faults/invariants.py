@@ -11,7 +11,7 @@ from typing import Any
 import redis
 import requests
 
-from tests.faults.stage import Away, Stage, Submitted
+from tests.faults.stage import Stage, Submitted
 from tests.support.stack_process import TERMINAL, marked
 
 _RANK = {"created": 0, "loading": 1, "ongoing": 2}
@@ -109,6 +109,8 @@ def steps_back(looks: list[Look], losses: Losses) -> list[str]:
 def at_the_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> list[str]:
     """Every item has exactly one accepted result or one dead record, and the report adds up."""
     id = submitted.id
+    if submitted.ends and status["state"] == submitted.ends:
+        return at_an_early_end(stage, submitted, status)
     found = []
     wanted = {str(number) for number in range(len(submitted.items))}
     results = stage.results(id)
@@ -142,6 +144,33 @@ def at_the_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> li
     if leases:
         found.append(f"{leases} leases are left")
     found += _await([lambda: _pods_of(stage, id)], PODS_GONE_WITHIN)
+    return found
+
+
+def at_an_early_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> list[str]:
+    """It was stopped or terminated: no item has two results, the numbers add up, and nobody works any more."""
+    found = []
+    times = Counter(result["id"] for result in stage.results(submitted.id))
+    if any(count > 1 for count in times.values()):
+        found.append("items with more than one result")
+    counts = dict(status["counts"])
+    total = counts.pop("total")
+    if submitted.ends == "stopped" and sum(counts.values()) != len(submitted.items):
+        found.append(f"the status counts {counts} of {len(submitted.items)} items ({total})")
+    found += _await([lambda: _pods_of(stage, submitted.id)], PODS_GONE_WITHIN)
+    return found
+
+
+def same_again(stage: Stage, submitted: Submitted) -> list[str]:
+    """The same request makes nothing new, another one with its key is refused."""
+    headers = {"Idempotency-Key": submitted.key}
+    again = stage.call("POST", "/submissions", json=submitted.document, headers=headers)
+    found = []
+    if again.status_code != 202 or again.json()["job_id"] != submitted.id:
+        found.append(f"the same request again: {again.status_code}: {again.text[:200]}")
+    other = stage.call("POST", "/submissions", json={**submitted.document, "name": "other"}, headers=headers)
+    if other.status_code != 422:
+        found.append(f"another document with the same key: {other.status_code}: {other.text[:200]}")
     return found
 
 
@@ -231,6 +260,3 @@ def restarts(results: list[dict[str, Any]], held: dict[str, int], killed_at: flo
         for result in results
         if result["attempt"] == held.get(result["id"], 0) + 1 and result["id"] in held
     ]
-
-
-__all__ = ["Away", "Look", "Losses", "Watcher", "at_the_end", "forgotten", "leftovers", "report_adds_up", "restarts"]

@@ -42,7 +42,8 @@ class Away(AssertionError):
 
 @dataclass
 class Submitted:
-    """What the client knows of a submission: when it was acknowledged, what is in it, and what must become of it."""
+    """What the client knows of a submission: when it was acknowledged, what is in it, and what must become of it: which
+    items ``dead``, and the state it ``ends`` in when somebody asked for that."""
 
     id: str
     items: list[dict[str, Any]]
@@ -51,6 +52,7 @@ class Submitted:
     dead: frozenset[str] = frozenset()
     key: str = ""
     document: dict[str, Any] = field(default_factory=dict)
+    ends: str = ""
 
 
 @dataclass(frozen=True)
