@@ -343,7 +343,9 @@ def _kill_some(scene: Scene, id: str, most: int | None) -> list[Kill]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     at = time.time()
-    return [Kill(id, at, _held_by(scene.stage, id, pod)) for pod in pods.values()]
+    # Where nobody is left to take an item, it waits for Kubernetes to start somebody: that has a back-off of its own.
+    are_others_left = len(pods) < len(pids)
+    return [Kill(id, at, _held_by(scene.stage, id, pod) if are_others_left else {}) for pod in pods.values()]
 
 
 def _held_by(stage: Stage, id: str, pod: str) -> dict[str, int]:
@@ -441,9 +443,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault("all services restarted at once", restart_all_services, weight=2),
     Fault("manager stands still for 15 s", pause_service("manager", 15.0)),
     Fault("controller down for 30 s", kill_services("controller", down=30.0)),
-    Fault("worker killed", kill_workers(1), weight=8),
+    Fault("worker killed", kill_workers(1), None, {"lease": 4}, weight=8),
     Fault(
-        "three of four workers killed, one after the other", kill_workers(1, rounds=3), None, {"replicas": 4}, weight=8
+        "three of four workers killed, one after the other",
+        kill_workers(1, rounds=3),
+        None,
+        {"replicas": 4, "lease": 4},
+        weight=8,
     ),
     Fault("all workers killed", kill_workers(None), weight=3),
     Fault("worker stands still past its lease", pause_worker, weight=2),
