@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.campaign import LEASE, Campaign, Outcome, plan
+from tests.faults.campaign import Campaign, Outcome, plan
 from tests.faults.catalogue import FAULTS
 
 
@@ -75,8 +75,8 @@ def table(outcomes: list[Outcome]) -> str:
     again = [took for outcome in outcomes for took in outcome.restarts]
     kills = sum(outcome.kills for outcome in outcomes)
     if kills:
-        latest = f", the latest {max(again):.2f} s after its worker's death" if again else ""
-        rows.append(f"\n{kills} workers killed; {len(again)} items begun anew{latest} (lease: {LEASE:g} s)")
+        latest = f", the latest {max(again):.2f} leases after its worker's death" if again else ""
+        rows.append(f"\n{kills} workers killed; {len(again)} items begun anew{latest}")
     return "\n".join(rows)
 
 

@@ -29,6 +29,8 @@ from tests.faults.stage import Options, Stage, Submitted, wait_until
 from tests.support.stack_process import TERMINAL
 
 LEASE = 2.0
+RESTART_WITHIN = 1.2
+"""Leases, until a dead worker's item is begun anew."""
 END_WITHIN = 150.0
 MOMENTS = ("at once", "at some moment", "in the middle", "near the end", "after the end")
 STAGES = ("plain", "two", "disk", "stores", "clocks")
@@ -36,8 +38,8 @@ STAGES = ("plain", "two", "disk", "stores", "clocks")
 
 @dataclass
 class Outcome:
-    """One run. ``recovery`` in seconds, None when the run had ended before; ``restarts``: seconds from a worker's death
-    to the new attempt at what it held."""
+    """One run. ``recovery`` in seconds, None when the run had ended before; ``restarts``: from a worker's death to the
+    new attempt at what it held, in leases."""
 
     fault: str
     seed: int
@@ -178,17 +180,10 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
             return _nothing_left_of(stage, [submitted])
         status = stage.wait_end(submitted.id, END_WITHIN)
         found += at_the_end(stage, submitted, status)
-        found += report_adds_up(stage, submitted)
+        if not submitted.ends:
+            found += report_adds_up(stage, submitted)
         found += same_again(stage, submitted)
-        results = stage.results(submitted.id)
-        for kill in struck.kills:
-            if kill.submission != submitted.id:
-                continue
-            times = restarts(results, kill.held, kill.at)
-            outcome.restarts += times
-            found += [
-                f"an item was begun anew {took:.1f} s after its worker died" for took in times if took > 1.2 * LEASE
-            ]
+        found += _late_restarts(stage, submitted, struck, outcome)
         if stage.status(submitted.id)["state"] != status["state"]:
             found.append("the terminal state has changed")
         found += steps_back(watcher.looks, struck.losses)
@@ -196,6 +191,15 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
     except AssertionError as error:
         found.append(str(error))
     return [f"{submitted.id}: {sentence}" for sentence in found]
+
+
+def _late_restarts(stage: Stage, submitted: Submitted, struck: Struck, outcome: Outcome) -> list[str]:
+    results = stage.results(submitted.id)
+    kills = [kill for kill in struck.kills if kill.submission == submitted.id]
+    times = [took for kill in kills for took in restarts(results, kill.held, kill.at)]
+    outcome.restarts += [took / submitted.lease for took in times]
+    late = [took for took in times if took > RESTART_WITHIN * submitted.lease]
+    return [f"an item was begun anew {took:.1f} s after its worker died" for took in late]
 
 
 def _nothing_left_of(stage: Stage, submitted: list[Submitted]) -> list[str]:
