@@ -128,8 +128,7 @@ class ManagerLoop:
     def step(self, id: str) -> float:
         """Do what there is to do now, for about a second at most; returns the seconds until there may be more."""
         if id == ORPHANS:
-            self._tools.orphans.sweep()
-            return EVERY
+            return self._sweep()
         clock = self._tools.clock
         end = clock.monotonic() + self._rules.budget
         while True:
@@ -139,6 +138,14 @@ class ManagerLoop:
                 raise Unavailable(f"the queue of {id} does not answer: {error}") from error
             if wait > 0 or clock.monotonic() >= end:
                 return wait
+
+    def _sweep(self) -> float:
+        try:
+            self._tools.orphans.sweep()
+        except (ClusterError, Unavailable) as error:
+            # Nobody waits for it, and whose work it concerns tells of a cluster that is away.
+            log.debug("orphans_not_looked_for", error=error.message)
+        return EVERY
 
     def forget_all(self) -> None:
         """What this process remembers may be ahead of the records: they are set back, and all is told again."""

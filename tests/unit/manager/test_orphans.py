@@ -85,3 +85,13 @@ def test_without_a_key_nothing_is_taken_for_ours(stage: Stage) -> None:
 def test_the_installations_name_is_a_label_and_does_not_tell_the_key() -> None:
     assert len(installation_of("key")) == 16
     assert installation_of("key") != installation_of("yek")
+
+
+def test_a_cluster_that_is_away_is_asked_again_later(stage: Stage) -> None:
+    stage.records.delete(ID)
+    stage.cluster.down = True
+    sweep(stage, 60)
+    stage.cluster.down = False
+    assert stage.cluster.running(ID)
+    sweep(stage, GRACE + 15)
+    assert not stage.cluster.running(ID)
