@@ -7,7 +7,7 @@ RUNNER_SOURCES := $(wildcard worker/asperathos_worker/*.py worker/asperathos_wor
     worker/asperathos_worker/queue/lua/*.lua)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-compose lint check lock clean venv venv-dev runner dashboards
+.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-faults test-compose lint check lock clean venv venv-dev runner dashboards
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -30,6 +30,10 @@ test-e2e-cluster: venv-dev  ## the whole suite with real pods on TEST_KUBECONFIG
 
 test-compose: venv-dev  ## docker-compose.yml on a Docker engine of its own: root, dockerd, compose v2, mmdebstrap; minutes
 	@ASPERATHOS_TEST_COMPOSE=1 $(BIN)/python -m pytest -q tests/integration/test_compose.py $(PYTEST_FLAGS)
+
+test-faults: venv-dev  ## 200 seeded fault runs, then the bars: an hour; FAULT_FLAGS="--runs 20 --only Redis"
+	@$(BIN)/python -m tests.faults $(FAULT_FLAGS)
+	@$(BIN)/python -m tests.faults.bars
 
 lint: venv-dev  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from flask import Flask
 from pydantic import ValidationError
 
 from common.adapters import redis_client
+from common.adapters.redis_clock import RedisClock
 from common.adapters.redis_coordination import RedisAttempts, RedisClaims, RedisLeases, RedisWakeups
 from common.adapters.redis_history import RedisJournal, RedisMetrics
 from common.adapters.redis_records import RedisRecords
@@ -35,7 +36,7 @@ from common.http.server import ServerSettings, Service, serve
 from common.http.telemetry import Telemetry, forget_process, share_between_processes
 from common.http.throttle import Throttle
 from common.logging import configure_logging
-from common.loop import Loop, LoopSettings, Steps
+from common.loop import Loop, LoopSettings, Setbacks, Steps
 from common.ports import Journal, MetricStore
 from common.settings import CommonSettings, is_loopback
 
@@ -109,11 +110,12 @@ class Foundation:
     def __init__(self, service: str, settings: CommonSettings) -> None:
         self.service = service
         self.settings = settings
-        self.clock = SystemClock()
         self.telemetry = Telemetry(service, version("asperathos"))
         self.redis: redis.Redis = redis_client.connect(
             settings.redis_url.get_secret_value(), settings.redis_timeout, self.telemetry.reconnected("redis")
         )
+        self.clock = RedisClock(self.redis, SystemClock())
+        self.clock.start()
         self.leases = RedisLeases(self.redis)
         self.wakeups = RedisWakeups(self.redis)
         journal = RedisJournal(self.redis)
@@ -220,10 +222,14 @@ class Foundation:
 
     def service_of(self, app: Flask, loop: Loop | None) -> Service:
         """What a bootstrap hands to the server; at its end buffered metrics are written."""
-        return Service(app, loop, self.metrics.close)
+        return Service(app, loop, self._close)
 
-    def loop(self, steps: Steps) -> Loop:
-        """The service's loop around its steps."""
+    def _close(self, timeout: float) -> None:
+        self.clock.stop()
+        self.metrics.close(timeout)
+
+    def loop(self, steps: Steps, forget: Callable[[], None] = lambda: None) -> Loop:
+        """The service's loop around its steps; ``forget`` drops what they remember of records that may be lost."""
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         return Loop(
             LoopSettings(service=self.service, owner=owner, workers=self.settings.loop_workers, poll=_POLL),
@@ -232,6 +238,7 @@ class Foundation:
             self.wakeups,
             self.clock,
             _TelemetryMeter(self.service, self.telemetry),
+            setbacks=Setbacks(lambda: redis_client.life_of(self.redis), forget),
         )
 
 

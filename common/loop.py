@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,6 +62,18 @@ class LoopSettings:
     """Wait after the first step in a row that met somebody else's change; doubles with each further one."""
 
 
+@dataclass(frozen=True)
+class Setbacks:
+    """How a loop finds out that the records may be older than what it has seen of them, and what is to be done then.
+
+    ``life`` names the life of the records' server: another name means that it was started again, or is another one, and
+    may have lost its last second. ``forget`` drops what this process concluded from the records. Raises Unavailable.
+    """
+
+    life: Callable[[], str] = lambda: ""
+    forget: Callable[[], None] = lambda: None
+
+
 @dataclass
 class _Due:
     at: float
@@ -82,6 +94,7 @@ class Loop:
         clock: Clock,
         meter: LoopMeter,
         executor: Executor | None = None,
+        setbacks: Setbacks | None = None,
     ) -> None:
         self._settings = settings
         self._steps = steps
@@ -89,6 +102,8 @@ class Loop:
         self._wakeups = wakeups
         self._clock = clock
         self._meter = meter
+        self._setbacks = setbacks or Setbacks()
+        self._life: str | None = None
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         """Guards the schedule below; notified when something becomes due earlier, or a step ends."""
@@ -206,6 +221,7 @@ class Loop:
 
     def _scan(self, now: float) -> None:
         try:
+            is_set_back = self._is_set_back()
             active = dict.fromkeys(self._steps.active_ids())
         except Exception as error:  # what is known already goes on
             self._failed_scans += 1
@@ -217,9 +233,22 @@ class Loop:
         self._next_scan = now + self._settings.scan
         with self._changed:
             for id in active:
-                self._know(id, now)
+                due = self._know(id, now)
+                if is_set_back and not due.running:
+                    self._set_due(id, due, min(due.at, now))
             for id in [id for id, due in self._due.items() if id not in active and not due.running]:
                 del self._due[id]
+
+    def _is_set_back(self) -> bool:
+        """Whether the server has begun another life since the last look: then what was put off must be looked at, for
+        the records it was put off by may be gone."""
+        life = self._setbacks.life()
+        before, self._life = self._life, life
+        if before is None or before == life:
+            return False
+        log.warning("records_may_be_older", owner=self._settings.owner, why="their server was started again")
+        self._setbacks.forget()
+        return True
 
     def _nudge(self, id: str) -> None:
         if self._stopping.is_set():

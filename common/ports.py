@@ -219,6 +219,9 @@ class QueueAccess(Protocol):
     def revoke(self, submission: str) -> None:
         """Remove the user; whoever is connected as it is cut off. Idempotent."""
 
+    def granted(self) -> list[str]:
+        """Submissions that have a user."""
+
 
 class Cluster(Protocol):
     """The part of a Kubernetes cluster we use. Raises Unavailable (not answering) and ClusterError (refusing)."""

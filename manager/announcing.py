@@ -141,25 +141,38 @@ class Announcer:
     def end(self, id: str) -> None:
         """Have measuring and scaling end, as far as the services answer, and fetch the monitor's report."""
         memory = self._memory(id)
-        for name, remote, path in (
-            ("controller", self._others.controller, f"/scaling/{id}/stop"),
-            ("monitor", self._others.monitor, f"/monitoring/{id}/stop"),
-        ):
-            if name not in memory.ended:
-                try:
-                    remote.put(path)
-                except (NotFound, Conflict):
-                    pass
-                except AsperathosError as error:
-                    log.warning("service_not_told", service=name, id=id, error=error.message)
-                    continue
-                memory.ended.add(name)
+        for service in self._enders():
+            if service not in memory.ended and self._told_end(service, id):
+                memory.ended.add(service)
         if memory.report is None:
             try:
                 memory.report = self._others.monitor.get(f"/monitoring/{id}/report", MonitoringReport)
             except AsperathosError as error:
                 # Either it still takes its last observation, or it knows nothing; the end does not wait for long.
                 log.debug("no_report_yet", id=id, error=error.message)
+
+    def tell_end(self, id: str) -> bool:
+        """Have measuring and scaling end, whatever was told before; whether both services know now."""
+        told = [self._told_end(service, id) for service in self._enders()]
+        return all(told)
+
+    def _enders(self) -> dict[str, tuple[Remote, str]]:
+        return {
+            "controller": (self._others.controller, "scaling"),
+            "monitor": (self._others.monitor, "monitoring"),
+        }
+
+    def _told_end(self, service: str, id: str) -> bool:
+        remote, route = self._enders()[service]
+        try:
+            remote.put(f"/{route}/{id}/stop")
+        except (NotFound, Conflict):
+            # It has ended there, or was never known.
+            return True
+        except AsperathosError as error:
+            log.warning("service_not_told", service=service, id=id, error=error.message)
+            return False
+        return True
 
     def report(self, id: str) -> MonitoringReport | None:
         """The monitor's report, once ``end`` has got it."""
@@ -198,6 +211,11 @@ class Announcer:
         """Drop what was remembered of it."""
         with self._lock:
             self._memories.pop(id, None)
+
+    def forget_all(self) -> None:
+        """Drop what was remembered of all."""
+        with self._lock:
+            self._memories.clear()
 
     def _memory(self, id: str) -> _Memory:
         with self._lock:

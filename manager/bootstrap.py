@@ -49,6 +49,7 @@ from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
+from manager.orphans import Orphans, installation_of
 from manager.outlook import Outlook, RestForeseer
 from manager.permissions import Permissions
 from manager.quotas import HELD, Held, Quotas
@@ -195,11 +196,12 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         launch_patience=settings.launch_patience,
         stream_retain=settings.stream_retain,
     )
+    keyring = Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None)
     tools = Tools(
         book=Book(stores.records, stores.journal, clock),
         queues=stores.queues,
         launcher=Launcher(stores.clusters, _manifest_settings(settings), _item_tokens(settings, stores).token),
-        keyring=Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None),
+        keyring=keyring,
         histories=histories,
         announcer=Announcer(others, clock, settings.namespace, histories),
         loader=Loader(
@@ -213,9 +215,18 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         metrics=foundation.metrics,
         leases=foundation.leases,
         clock=clock,
+        orphans=Orphans(
+            stores.clusters,
+            settings.namespace,
+            _installation(settings),
+            lambda id: stores.records.get(id) is not None,
+            keyring,
+            clock,
+        ),
         archive=lambda id: RedisQueue(foundation.redis, id),
     )
-    return foundation.loop(ManagerLoop(tools, rules))
+    steps = ManagerLoop(tools, rules)
+    return foundation.loop(steps, steps.forget_all)
 
 
 def _probe(settings: Settings, cluster: Cluster, clock: Clock) -> ReachProbe:
@@ -236,6 +247,7 @@ def _manifest_settings(settings: Settings) -> ManifestSettings:
     runner = _runner(settings)
     return ManifestSettings(
         namespace=settings.namespace,
+        installation=_installation(settings),
         worker_redis_url=redis_url,
         worker_manager_url=settings.worker_manager_url or settings.manager_url,
         default_image=settings.default_image,
@@ -249,6 +261,10 @@ def _manifest_settings(settings: Settings) -> ManifestSettings:
         priority_classes=settings.priority_classes,
         job_ttl=settings.job_ttl,
     )
+
+
+def _installation(settings: Settings) -> str:
+    return installation_of(settings.cluster_key.get_secret_value() or settings.service_token.get_secret_value())
 
 
 def _permissions(settings: Settings) -> Permissions:

@@ -6,6 +6,7 @@ A dedicated queue's Redis has its users from its start (``manifests.queue_secret
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from common.domain.errors import Forbidden
 from common.domain.submission import Submission
@@ -50,6 +51,21 @@ class Keyring:
             self._access.revoke(submission.id)
         except Forbidden as error:
             log.warning("queue_user_left", id=submission.id, error=error.message)
+
+    def strangers(self, is_known: Callable[[str], bool]) -> list[str]:
+        """Submissions that have a user but are not known. Raises Unavailable."""
+        if self._access is None:
+            return []
+        try:
+            return [id for id in self._access.granted() if not is_known(id)]
+        except Forbidden as error:
+            log.debug("queue_users_not_listed", error=error.message)
+            return []
+
+    def expel(self, id: str) -> None:
+        """Remove the user of a submission that is not known. Raises Unavailable."""
+        if self._access is not None:
+            self._access.revoke(id)
 
     @staticmethod
     def _has_user(submission: Submission) -> bool:

@@ -4,7 +4,7 @@ The life of a submission, as a reader should know it before reading the code:
 
     created --Begin--> loading --(ProvideQueue)--> Load ... --Launch--> ongoing --Attend ... --Conclude--> terminal
                                                             |  Job ended with items left, or lost all pods: Launch again
-    terminal --CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
+    terminal --TellEnd, CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
 
 An intention of the user overrides this from anywhere before a terminal state: stop asks the workers to finish what
 they hold and waits for them, terminate does not. Every step is idempotent and may be taken again after a crash.
@@ -12,6 +12,7 @@ they hold and waits for them, terminate does not. Every step is idempotent and m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from asperathos_worker.queue.records import QueueStats
@@ -49,6 +50,8 @@ class LifecycleRules:
     """Between two looks at a running submission."""
     watch_near_end: float = 0.2
     """The same when its end is near."""
+    tell_again: float = 10.0
+    """Between two tries to tell the other services of an end."""
     most_rest: float = 3600.0
     """Between two looks at an ended one."""
 
@@ -144,6 +147,14 @@ class Conclude:
 
 
 @dataclass(frozen=True)
+class TellEnd:
+    """It has ended, but the other services may not know: one did not answer, or has lost what it was told. Look again
+    after ``wait`` seconds when one still does not answer."""
+
+    wait: float
+
+
+@dataclass(frozen=True)
 class CleanUp:
     """Archive a dedicated queue, then remove everything from the cluster."""
 
@@ -160,13 +171,29 @@ class Rest:
     wait: float
 
 
-Step = Begin | ProvideQueue | Load | Launch | Attend | Hold | AskToStop | Settle | Conclude | CleanUp | Forget | Rest
+Step = (
+    Begin
+    | ProvideQueue
+    | Load
+    | Launch
+    | Attend
+    | Hold
+    | AskToStop
+    | Settle
+    | Conclude
+    | TellEnd
+    | CleanUp
+    | Forget
+    | Rest
+)
 
 
 def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
     """The one step to take now."""
     if submission.state.terminal:
-        return _after_the_end(submission, facts, rules)
+        step = _after_the_end(submission, facts, rules)
+        is_idle = isinstance(step, Rest) and not submission.end_told
+        return TellEnd(rules.tell_again) if is_idle else step
     if submission.intent is Intent.TERMINATE:
         return _terminate(submission, facts, rules)
     if facts.queue_problem and not (submission.intent is Intent.STOP and submission.generation == 0):
@@ -234,7 +261,7 @@ def _settle(submission: Submission, facts: Facts, stats: QueueStats, rules: Life
 
 
 def _settled(submission: Submission, facts: Facts, rules: LifecycleRules) -> bool:
-    waited = facts.now - (submission.ending_at if submission.ending_at is not None else facts.now)
+    waited = _since(submission.ending_at if submission.ending_at is not None else facts.now, facts.now, math.inf)
     if waited >= submission.spec.grace_period + rules.exit_margin:
         return True
     if facts.view is None or any(pod.phase == "Running" for pod in facts.view.workers()):
@@ -262,7 +289,7 @@ def _await_queue(submission: Submission, pod: PodView | None, facts: Facts, rule
     if pod is not None and pod.reason == _CRASHES:
         return Conclude(State.ERROR, f"the dedicated queue does not start: {notice}", remove=True)
     is_running = pod is not None and pod.running
-    waited = facts.now - (submission.queue_at if submission.queue_at is not None else submission.created_at)
+    waited = _since(submission.queue_at if submission.queue_at is not None else submission.created_at, facts.now, 0.0)
     if waited > rules.queue_patience:
         if is_running:
             # It runs for its own sake: the manager has to reach it, too.
@@ -352,7 +379,7 @@ def _run(submission: Submission, facts: Facts, rules: LifecycleRules) -> Step:
 def _replace(
     submission: Submission, facts: Facts, rules: LifecycleRules, job: JobView | None, took_items: bool
 ) -> Step:
-    age = facts.now - (submission.generation_at or 0.0)
+    age = _since(submission.generation_at or 0.0, facts.now, math.inf)
     if age < rules.view_age and (job is None or job.ended or not job.deleting):
         # Too young to be missed, and no Job is to follow another in a hurry.
         return Attend(submission.reason, min(rules.watch, rules.view_age - age))
@@ -375,6 +402,12 @@ def _replace(
         said = f" ({job.reason}: {job.message})" if job.reason and job.ended != "Complete" else ""
         why = f"the Job ended ({job.ended.lower()}) with items left{said}"
     return Launch(submission.generation + 1, why, idle, lost)
+
+
+def _since(moment: float, now: float, unknown: float) -> float:
+    """Seconds from ``moment`` to ``now``; ``unknown`` when the clock was set back meanwhile, so that nothing waits for
+    it to catch up."""
+    return now - moment if now >= moment else unknown
 
 
 def _watch(stats: QueueStats, rules: LifecycleRules) -> float:

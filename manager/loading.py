@@ -102,6 +102,13 @@ class Loader:
             if close is not None:
                 close()
 
+    def forget_all(self) -> None:
+        """Close all sources."""
+        with self._lock:
+            ids = list(self._readings)
+        for id in ids:
+            self.forget(id)
+
     def _finish(self, id: str, count: int) -> Loaded:
         self.forget(id)
         return Loaded(count, done=True)

@@ -52,6 +52,11 @@ class LogKeeper:
         with self._lock:
             self._kept.pop(id, None)
 
+    def forget_all(self) -> None:
+        """Drop what was remembered of all."""
+        with self._lock:
+            self._kept.clear()
+
     def _keep_some(self, id: str, pods: list[PodView], cluster: str, most: int) -> list[PodView]:
         if not pods:
             return []

@@ -44,6 +44,7 @@ from manager.lifecycle import (
     Rest,
     Settle,
     Step,
+    TellEnd,
     crashed,
     ending,
     exists_in_cluster,
@@ -52,11 +53,16 @@ from manager.lifecycle import (
 from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.manifests import QUEUE_PORT, initial_replicas
+from manager.orphans import EVERY, Orphans
 
 log = get_logger(__name__)
 _GONE = 3600.0
-_LOAD_LEASE = 60.0
+_LOAD_LEASE = 10.0
+"""Seconds. Renewed with each slice; a manager that died must not keep the others from reading on for longer. One that
+reads its source more slowly than that is read beside, which costs the source a second reader and nothing else."""
 _SHORT = 0.1
+ORPHANS = "orphans"
+"""Looked at as if it were a submission: under a lease, and with its own failures."""
 _TAIL = 1000
 
 
@@ -87,6 +93,7 @@ class Tools:
     metrics: MetricStore
     leases: Leases
     clock: Clock
+    orphans: Orphans
     archive: Callable[[str], Archive]
 
 
@@ -115,11 +122,13 @@ class ManagerLoop:
         self._owner = uuid.uuid4().hex
 
     def active_ids(self) -> list[str]:
-        """Submissions that are not through yet, their clean-up included."""
-        return self._tools.book.active_ids()
+        """Submissions that are not through yet, their clean-up included; and what has lost its submission."""
+        return [*self._tools.book.active_ids(), ORPHANS]
 
     def step(self, id: str) -> float:
         """Do what there is to do now, for about a second at most; returns the seconds until there may be more."""
+        if id == ORPHANS:
+            return self._sweep()
         clock = self._tools.clock
         end = clock.monotonic() + self._rules.budget
         while True:
@@ -129,6 +138,20 @@ class ManagerLoop:
                 raise Unavailable(f"the queue of {id} does not answer: {error}") from error
             if wait > 0 or clock.monotonic() >= end:
                 return wait
+
+    def _sweep(self) -> float:
+        try:
+            self._tools.orphans.sweep()
+        except (ClusterError, Unavailable) as error:
+            # Nobody waits for it, and whose work it concerns tells of a cluster that is away.
+            log.debug("orphans_not_looked_for", error=error.message)
+        return EVERY
+
+    def forget_all(self) -> None:
+        """What this process remembers may be ahead of the records: they are set back, and all is told again."""
+        self._tools.announcer.forget_all()
+        self._tools.loader.forget_all()
+        self._tools.logs.forget_all()
 
     def _step_once(self, id: str) -> float:
         current = self._tools.book.read(id)
@@ -159,6 +182,8 @@ class ManagerLoop:
                 return self._settle(situation, step)
             case Conclude():
                 return self._conclude(situation, step)
+            case TellEnd():
+                return self._tell_end(situation, step)
             case CleanUp():
                 return self._clean_up(situation)
             case Forget():
@@ -455,6 +480,13 @@ class ManagerLoop:
         settled = last_settled_at(self._queue(situation.submission), stats) if stats is not None else None
         return settled or noticed or now
 
+    def _tell_end(self, situation: _Situation, step: TellEnd) -> float:
+        """What was told before the end was recorded may have been lost with Redis's last second; this comes after."""
+        if not self._tools.announcer.tell_end(situation.submission.id):
+            return step.wait
+        self._tools.book.change(situation.current, end_told=True)
+        return 0.0
+
     def _clean_up(self, situation: _Situation) -> float:
         submission, tools = situation.submission, self._tools
         current = situation.current
@@ -496,8 +528,9 @@ class ManagerLoop:
         self._tools.keyring.withdraw(situation.submission)
         self._tools.queues.at(QueueAddress(submission=id)).purge()
         self._tools.texts.delete(id)
-        self._tools.metrics.expire(id, 0.0)
         self._tools.announcer.erase(id)
+        # The last one that may be away for long: until its series are gone, the record remembers that they must go.
+        self._tools.metrics.expire(id, 0.0)
         self._tools.book.delete(id)
         self._drop(id)
         return _GONE

@@ -14,7 +14,14 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from common.domain.cluster import GENERATION_LABEL, QUEUE_ROLE, ROLE_LABEL, SUBMISSION_LABEL, WORKER_ROLE
+from common.domain.cluster import (
+    GENERATION_LABEL,
+    INSTALLATION_LABEL,
+    QUEUE_ROLE,
+    ROLE_LABEL,
+    SUBMISSION_LABEL,
+    WORKER_ROLE,
+)
 from common.domain.queues import QUEUE_ADMIN, queue_user
 from common.domain.submission import Priority, Submission, SubmissionSpec
 from manager import pods
@@ -47,6 +54,8 @@ class ManifestSettings:
     and the manager. Without a ``runner`` the image must bring what ``runner_command`` names."""
 
     namespace: str = "default"
+    installation: str = ""
+    """Label of our objects, '' for none (see ``orphans``)."""
     worker_redis_url: str = "redis://127.0.0.1:6379/0"
     worker_manager_url: str = ""
     default_image: str = "python:3.12-slim"
@@ -101,7 +110,7 @@ def initial_replicas(spec: SubmissionSpec) -> int:
 def worker_job(submission: Submission, generation: int, replicas: int, settings: ManifestSettings) -> dict[str, Any]:
     """The elastic Indexed Job of one generation. ``replicas`` 0 makes it suspended."""
     spec = submission.spec
-    labels = _labels(submission, WORKER_ROLE, generation)
+    labels = _labels(submission, settings, WORKER_ROLE, generation)
     count = max(1, replicas)
     return {
         "apiVersion": "batch/v1",
@@ -144,7 +153,7 @@ def queue_deployment(submission: Submission, settings: ManifestSettings) -> dict
     replaced by an empty one: never two at a time, so that no worker meets a second, empty queue.
     """
     spec = submission.spec
-    labels = _labels(submission, QUEUE_ROLE, 0)
+    labels = _labels(submission, settings, QUEUE_ROLE, 0)
     server = (*settings.queue_command, "--bind", "$(POD_IP)", "--port", str(QUEUE_PORT), "--protected-mode", "no")
     files = ("--aclfile", f"{_USERS_DIRECTORY}/{_USERS_FILE}", "--dir", _DATA)
     container: dict[str, Any] = {
@@ -238,7 +247,7 @@ def _owned_by_queue(submission: Submission, settings: ManifestSettings, owner: s
     return {
         "name": name,
         "namespace": namespace_of(submission.spec, settings),
-        "labels": _labels(submission, QUEUE_ROLE, 0),
+        "labels": _labels(submission, settings, QUEUE_ROLE, 0),
         "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": owner}],
     }
 
@@ -257,7 +266,7 @@ def redis_secret(submission: Submission, settings: ManifestSettings, items_token
         "metadata": {
             "name": secret_name(submission.id),
             "namespace": namespace_of(submission.spec, settings),
-            "labels": _labels(submission, WORKER_ROLE, 0),
+            "labels": _labels(submission, settings, WORKER_ROLE, 0),
         },
         "data": _encoded(secrets),
     }
@@ -278,7 +287,7 @@ def runner_config_map(submission: Submission, settings: ManifestSettings) -> dic
         "metadata": {
             "name": config_map_name(submission.id),
             "namespace": namespace_of(submission.spec, settings),
-            "labels": _labels(submission, WORKER_ROLE, 0),
+            "labels": _labels(submission, settings, WORKER_ROLE, 0),
         },
         # Kubelets need not watch what cannot change.
         "immutable": True,
@@ -299,7 +308,7 @@ def with_credentials(url: str, user: str, password: str) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query), ""))
 
 
-def _labels(submission: Submission, role: str, generation: int) -> dict[str, str]:
+def _labels(submission: Submission, settings: ManifestSettings, role: str, generation: int) -> dict[str, str]:
     return {
         **submission.spec.labels,
         _NAME: submission.spec.name,
@@ -307,6 +316,7 @@ def _labels(submission: Submission, role: str, generation: int) -> dict[str, str
         SUBMISSION_LABEL: submission.id,
         ROLE_LABEL: role,
         GENERATION_LABEL: str(generation),
+        **({INSTALLATION_LABEL: settings.installation} if settings.installation else {}),
     }
 
 

@@ -20,7 +20,7 @@ from asperathos_worker.queue.records import ItemState, NewItem
 from pydantic import ValidationError
 
 from common.domain.accounts import ANONYMOUS, Principal
-from common.domain.errors import Conflict, Fault, InvalidSubmission, NotFound, TooLarge, Unavailable
+from common.domain.errors import Conflict, Fault, InvalidSubmission, KeyReused, NotFound, TooLarge, Unavailable
 from common.domain.events import DECISIONS, EVENTS, Event
 from common.domain.parsing import listed, parse_native
 from common.domain.progress import Decision, Observation
@@ -129,7 +129,7 @@ class ManagerService:
 
     def submit(self, request: Request) -> Accepted:
         """Take a document in: validated wholly before anything is created. Raises InvalidSubmission, TooManyRequests
-        beyond its user's quota, and Conflict when the key came with another document before."""
+        beyond its user's quota, and KeyReused when the key came with another document before."""
         known = self._known(request)
         if known is not None:
             return known
@@ -469,7 +469,8 @@ def _claim_name(request: Request) -> str:
 def _claimed_id(held: str, request: Request) -> str:
     id, _, digest = held.partition(" ")
     if digest != request.digest:
-        raise Conflict("this Idempotency-Key was used with another document")
+        problem = "was used with another document: take a new key for a new submission"
+        raise KeyReused(f"this Idempotency-Key {problem}", [Fault("Idempotency-Key", problem)])
     return id
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from common.domain.capacity import Capacity, Requests
 from common.domain.cluster import (
     GENERATION_LABEL,
+    INSTALLATION_LABEL,
     ROLE_LABEL,
     SUBMISSION_LABEL,
     WORKER_ROLE,
@@ -66,6 +67,7 @@ def job_view(job: Obj) -> JobView:
         reason=str(end.get("reason", "")),
         message=str(end.get("message", "")),
         deleting=bool(metadata.get("deletionTimestamp")),
+        installation=labels.get(INSTALLATION_LABEL, ""),
     )
 
 
@@ -103,6 +105,7 @@ def pod_view(pod: Obj) -> PodView:
         deleting=bool(metadata.get("deletionTimestamp")),
         disrupted=_true_condition(status, "DisruptionTarget") is not None or status.get("reason") in _DISRUPTIONS,
         tracked=TRACKING_FINALIZER in (metadata.get("finalizers") or ()),
+        installation=labels.get(INSTALLATION_LABEL, ""),
     )
 
 

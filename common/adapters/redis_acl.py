@@ -17,7 +17,7 @@ from asperathos_worker.queue.scripts import prefix_of
 
 from common.adapters.redis_client import translated
 from common.domain.errors import Forbidden
-from common.domain.queues import queue_user
+from common.domain.queues import QUEUE_USER_PREFIX, queue_user
 
 CONNECTING = ("ping", "select")
 SCRIPTING = ("eval", "evalsha", "script|load")
@@ -47,6 +47,13 @@ class RedisAcl:
     def revoke(self, submission: str) -> None:
         with _managing():
             self._client.execute_command("ACL DELUSER", queue_user(submission))
+
+    def granted(self) -> list[str]:
+        with _managing():
+            users = self._client.execute_command("ACL USERS")
+        return sorted(
+            str(user).removeprefix(QUEUE_USER_PREFIX) for user in users if str(user).startswith(QUEUE_USER_PREFIX)
+        )
 
 
 @contextmanager

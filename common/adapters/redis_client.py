@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -57,6 +57,16 @@ def translated() -> Iterator[None]:
         raise Unavailable(f"Redis refuses: {error}") from error
     except RedisError as error:
         raise Unavailable(f"Redis does not answer: {type(error).__name__}: {error}") from error
+
+
+def life_of(client: redis.Redis) -> str:
+    """What names this run of the server: it changes when the server is started again or replaced, and is '' where we
+    may not ask. Raises Unavailable."""
+    with translated():
+        try:
+            return str(client.info("server").get("run_id", ""))
+        except NoPermissionError:
+            return ""
 
 
 def ping(client: redis.Redis) -> None:

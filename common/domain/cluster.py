@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 SUBMISSION_LABEL = "asperathos.io/submission"
 GENERATION_LABEL = "asperathos.io/generation"
 ROLE_LABEL = "asperathos.io/role"
+INSTALLATION_LABEL = "asperathos.io/installation"
+"""Whose objects they are, where several installations share a namespace."""
 WORKER_ROLE = "worker"
 QUEUE_ROLE = "queue"
 RELEASED = 143
@@ -31,6 +33,7 @@ class JobView:
     reason: str = ""
     message: str = ""
     deleting: bool = False
+    installation: str = ""
 
     @property
     def requested(self) -> int:
@@ -63,6 +66,7 @@ class PodView:
     tracked: bool = False
     """Whether its Job still reckons with it. A Job lets go of the pods that it removes itself, and of failed ones when
     their index runs again."""
+    installation: str = ""
 
     @property
     def running(self) -> bool:

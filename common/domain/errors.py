@@ -69,6 +69,13 @@ class Conflict(AsperathosError):
     name = "CONFLICT"
 
 
+class KeyReused(AsperathosError):
+    """An Idempotency-Key came with another body than before."""
+
+    status = 422
+    name = "UNPROCESSABLE_ENTITY"
+
+
 class TooLarge(AsperathosError):
     """The body or an item exceeds the limit named in the message."""
 

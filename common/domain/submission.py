@@ -480,6 +480,8 @@ class Submission(BaseModel):
     summary: Summary | None = None
     request: str = ""
     """Fingerprint of the request that made it: a repeated request finds its own record, not a stranger's."""
+    end_told: bool = False
+    """Monitor and controller know that it has ended."""
     archived: bool = False
     """A dedicated queue's results were copied into the shared Redis: they are read there from now on."""
     job_deleted: bool = False

@@ -43,8 +43,10 @@ def test_granting_and_revoking_may_be_repeated(access: QueueAccess, id: str) -> 
     access.revoke(id)
     for _ in range(2):
         access.grant(id, PASSWORD)
+    assert id in access.granted()
     for _ in range(2):
         access.revoke(id)
+    assert id not in access.granted()
 
 
 class Bench:

@@ -179,10 +179,32 @@ def test_an_old_attempt_is_refused(queue: Queue, world: World) -> None:
     assert queue.finish_and_take("w", 0, [Ack("0", old.attempt, "late")], 0).accepted == (False,)
     assert queue.fail("w", old, "late") is False
     assert queue.release("w", [old]) == 0
-    assert queue.extend("w", 0, [old, new]) == (old,)
+    assert queue.extend("w", 0, [old, new]) == (old, new)
     assert queue.finish_and_take("v", 1, [Ack("0", 2, "good")], 0).accepted == (True,)
     assert [result.result for result in queue.results()[0]] == ["good"]
     assert [result.worker for result in queue.results()[0]] == ["v"]
+
+
+def test_what_another_worker_took_is_nobody_elses_to_settle(queue: Queue) -> None:
+    queue.put(batch(3))
+    mine, other, third = queue.take("w", 0, 3).leases
+    queue.put(batch(4))
+    assert len(queue.take("v", 1).leases) == 1
+    for liar in ("v", "stranger"):
+        assert queue.finish_and_take(liar, 1, [Ack(mine.id, 1, "a lie")], 0).accepted == (False,)
+        assert queue.finish_and_take(liar, 1, [Ack(mine.id, 1, "a lie")], 1).accepted == (False,)
+        assert queue.finish_and_take(liar, 1, [Ack(other.id, 1, "a lie"), Ack(mine.id, 1, "a lie")]).accepted == (
+            False,
+            False,
+        )
+        assert queue.fail(liar, third, "a lie", permanent=True) is False
+        assert queue.release(liar, [mine, other, third]) == 0
+        assert queue.extend(liar, 1, [mine, third]) == (mine, third)
+    assert queue.finish_and_take("w", 0, [Ack(mine.id, 1, "the truth")], 0).accepted == (True,)
+    # Nor is it accepted as a repetition.
+    assert queue.finish_and_take("v", 1, [Ack(mine.id, 1, "a lie")], 0).accepted == (False,)
+    assert [result.result for result in queue.results()[0]] == ["the truth"]
+    assert queue.stats().dead == 0
 
 
 def test_an_expired_lease_is_still_its_holders_until_somebody_takes_the_item(queue: Queue, world: World) -> None:

@@ -21,6 +21,10 @@ class MemoryAccess:
         self._check()
         self.passwords.pop(submission, None)
 
+    def granted(self) -> list[str]:
+        self._check()
+        return sorted(self.passwords)
+
     def _check(self) -> None:
         if self.down:
             raise Unavailable("Redis does not answer: the test says so")

@@ -13,6 +13,7 @@ from common.domain.access import Access
 from common.domain.capacity import Capacity
 from common.domain.cluster import (
     GENERATION_LABEL,
+    INSTALLATION_LABEL,
     ROLE_LABEL,
     SUBMISSION_LABEL,
     WORKER_ROLE,
@@ -504,6 +505,7 @@ class FakeCluster:
             ended=job.ended,
             reason=job.reason,
             message=job.message,
+            installation=job.labels.get(INSTALLATION_LABEL, ""),
         )
 
 
@@ -539,4 +541,5 @@ def _pod_view(pod: FakePod) -> PodView:
         node="fake",
         deleting=pod.deleting,
         disrupted=pod.disrupted,
+        installation=labels.get(INSTALLATION_LABEL, ""),
     )

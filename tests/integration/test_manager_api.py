@@ -168,7 +168,7 @@ def test_a_repeated_request_makes_one_submission(world: World) -> None:
     assert len({answer.json()["job_id"] for answer in answers}) == 1
     assert len(set(world.records.ids()) - before) == 1
     other = world.post({**NATIVE, "name": "other"}, **{"Idempotency-Key": "once"})
-    assert other.status_code == 409
+    assert other.status_code == 422
     with world.redis.client() as client:
         claims = list(client.scan_iter("asp:claim:submit:*"))
         assert all(0 < client.ttl(claim) <= 86400 for claim in claims)

@@ -303,6 +303,19 @@ def test_a_server_that_refuses_ends_the_worker_with_77(own_place: Place) -> None
     assert own_place.sdk("asperathos_worker.run(len)").wait(20) == 77
 
 
+def test_a_worker_that_starts_before_its_user_is_granted_waits_for_it(own_place: Place) -> None:
+    # As after a restart of Redis: users are not in its file, and the manager grants them again.
+    own_place.fill("a")
+    url = own_place.redis.url.replace("redis://", "redis://w:secret@")
+    worker = own_place.sdk("asperathos_worker.run(str.upper)", ASPERATHOS_REDIS_URL=url)
+    time.sleep(2)
+    assert worker.poll() is None
+    with own_place.redis.client() as client:
+        client.acl_setuser("w", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])
+    assert worker.wait(20) == 0
+    assert own_place.results() == {"0": "A"}
+
+
 def test_a_bad_environment_ends_the_worker_with_64(place: Place) -> None:
     assert place.sdk("asperathos_worker.run(len)", JOB_COMPLETION_INDEX="one").wait(20) == 64
     assert place.runner("true", JOB_COMPLETION_INDEX="one").wait(20) == 64

@@ -68,9 +68,13 @@ class Model:
         due = sorted(self.items[id].due for id in self.at(place))
         return [id for at, _, id in due if at <= self.now]
 
-    def holds(self, lease: Lease) -> bool:
+    def holds(self, index: int, lease: Lease) -> bool:
+        return self.items[lease.id].place == "leased" and self.was_taken(index, lease)
+
+    def was_taken(self, index: int, lease: Lease) -> bool:
+        """Whether it is the item's latest attempt, and this worker's."""
         item = self.items[lease.id]
-        return item.place == "leased" and item.attempt == lease.attempt
+        return (item.attempt, item.index) == (lease.attempt, index)
 
     def charge(self, id: str, permanent: bool = False) -> bool:
         item = self.items[id]
@@ -176,12 +180,11 @@ class QueueMachine(RuleBasedStateMachine):
         model.calls += 1
         expected = []
         for lease in acks:
-            if model.holds(lease):
+            if model.holds(index, lease):
                 model.items[lease.id].place = "done"
                 model.done.append(lease.id)
                 self.accepted[lease.id] += 1
-            item = model.items[lease.id]
-            expected.append(item.place == "done" and item.attempt == lease.attempt)
+            expected.append(model.items[lease.id].place == "done" and model.was_taken(index, lease))
         handed = model.take(index, n)
         taken = self.queue.finish_and_take(
             f"w{index}", index, [Ack(lease.id, lease.attempt, result + lease.id) for lease in acks], n
@@ -192,12 +195,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.handed += handed
 
     @precondition(lambda self: self.handed)
-    @rule(pick=st.integers(0, 12), permanent=st.sampled_from([False, False, False, True]))
-    def fail(self, pick: int, permanent: bool) -> None:
+    @rule(index=indexes, pick=st.integers(0, 12), permanent=st.sampled_from([False, False, False, True]))
+    def fail(self, index: int, pick: int, permanent: bool) -> None:
         model, lease = self.model, self.handed[-1 - pick % len(self.handed)]
         model.calls += 1
-        held = model.holds(lease)
-        assert self.queue.fail("w0", lease, f"error of {lease.id}", permanent) is held
+        held = model.holds(index, lease)
+        assert self.queue.fail(f"w{index}", lease, f"error of {lease.id}", permanent) is held
         if held:
             model.counts["failed"] += 1
             if not model.charge(lease.id, permanent):
@@ -205,11 +208,11 @@ class QueueMachine(RuleBasedStateMachine):
                 item.place = "delayed"
                 item.due = (model.now + min(CAP, BASE * 2 ** (item.failures - 1)), model.calls, lease.id)
 
-    @rule(picks=picks)
-    def release(self, picks: list[int]) -> None:
+    @rule(index=indexes, picks=picks)
+    def release(self, index: int, picks: list[int]) -> None:
         some = self.some(picks)
-        held = [lease.id for lease in some if self.model.holds(lease)]
-        assert self.queue.release("w0", some) == len(held)
+        held = [lease.id for lease in some if self.model.holds(index, lease)]
+        assert self.queue.release(f"w{index}", some) == len(held)
         for id in held:
             self.model.items[id].place = "ready"
         self.model.ready[:0] = held
@@ -219,7 +222,7 @@ class QueueMachine(RuleBasedStateMachine):
     def extend(self, picks: list[int], index: int) -> None:
         model, some = self.model, self.some(picks)
         model.calls += 1
-        lost = tuple(lease for lease in some if not model.holds(lease))
+        lost = tuple(lease for lease in some if not model.holds(index, lease))
         assert self.queue.extend(f"w{index}", index, some) == lost
         for lease in some:
             if lease not in lost:

@@ -28,6 +28,7 @@ from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
 from manager.manifests import ManifestSettings
+from manager.orphans import Orphans
 from tests.fakes.access import MemoryAccess
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
@@ -125,7 +126,7 @@ class Stage:
         self.opened = 0
         self.open_items: Callable[[Workload | None], Iterator[str]] = self._inline
         self.rules = rules or LoopRules()
-        self.manifests = ManifestSettings()
+        self.manifests = ManifestSettings(installation="0123456789abcdef")
         self.restart()
 
     def _inline(self, workload: Workload | None) -> Iterator[str]:
@@ -149,9 +150,21 @@ class Stage:
                 metrics=self.metrics,
                 leases=self.leases,
                 clock=self.clock,
+                orphans=self.orphans(),
                 archive=self._archive,
             ),
             self.rules,
+        )
+
+    def orphans(self) -> Orphans:
+        """What removes objects without a record."""
+        return Orphans(
+            self.clusters,
+            "default",
+            self.manifests.installation,
+            lambda id: self.records.get(id) is not None,
+            Keyring(self.access if self.access_offered else None),
+            self.clock,
         )
 
     def _archive(self, id: str) -> MemoryQueue:

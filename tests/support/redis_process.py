@@ -14,15 +14,22 @@ from cli.stack.redis_server import find_redis_server
 
 
 class RedisProcess:
-    """Listens on a free port of ``host`` with an append-only file in its own directory."""
+    """Listens on a free port of ``host`` with an append-only file in its own directory; ``program`` is another server
+    than the first one found."""
 
     def __init__(
-        self, directory: Path, appendfsync: str = "everysec", host: str = "127.0.0.1", password: str = ""
+        self,
+        directory: Path,
+        appendfsync: str = "everysec",
+        host: str = "127.0.0.1",
+        password: str = "",
+        program: str = "",
     ) -> None:
         self.directory = directory
         self._appendfsync = appendfsync
         self._host = host
         self._password = password
+        self._program = program
         with socket.socket() as probe:
             probe.bind((host, 0))
             self.port = int(probe.getsockname()[1])
@@ -44,7 +51,7 @@ class RedisProcess:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                find_redis_server(),
+                self._program or find_redis_server(),
                 *("--port", str(self.port), "--bind", self._host, "--dir", str(self.directory)),
                 *("--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", ""),
                 *(("--requirepass", self._password) if self._password else ()),

@@ -65,7 +65,7 @@ class TcpRelay:
                         return
                     self._open |= {client, server}
                 try:
-                    _pump(client, server)
+                    pump(client, server)
                 finally:
                     with self._lock:
                         self._open -= {client, server}
@@ -84,7 +84,7 @@ def _break(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _pump(one: socket.socket, other: socket.socket) -> None:
+def pump(one: socket.socket, other: socket.socket) -> None:
     """Both ways, until either end is closed."""
     with selectors.DefaultSelector() as selector:
         selector.register(one, selectors.EVENT_READ, other)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable, Optional, TypeVar
+from typing import Callable, Dict, Optional, Type, TypeVar
 
 from .clock import Clock
 from .errors import QueueGone
 from .log import Log
 from .pace import RETRY
-from .queue.api import QueueMissing, QueueUnavailable
+from .queue.api import CredentialsRefused, QueueMissing, QueueUnavailable
 
 T = TypeVar("T")
+
+CREDENTIALS_PATIENCE = 30.0
+"""Seconds that credentials may be refused before they are taken to be wrong."""
+
+
+_EVENTS: Dict[Type[Exception], str] = {QueueMissing: "queue_missing", CredentialsRefused: "credentials_refused"}
 
 
 class Line:
@@ -30,24 +36,27 @@ class Line:
         self._never = threading.Event()
 
     def attempt(self, call: Callable[[], T]) -> T:
-        """One try. Raises QueueUnavailable or QueueMissing like the call itself, after having told the log."""
+        """One try. Raises the queue's errors like the call itself, after having told the log of those that may pass."""
         try:
             value = call()
-        except (QueueUnavailable, QueueMissing) as error:
+        except (QueueUnavailable, QueueMissing, CredentialsRefused) as error:
             self._away(error)
             raise
         self._back()
         return value
 
     def insist(self, call: Callable[[], T], unless: Callable[[], bool] = lambda: False) -> T:
-        """Try until it works. Raises QueueGone when the patience is over, or once ``unless`` says so."""
+        """Try until it works. Raises QueueGone when the patience is over, or once ``unless`` says so, and QueueRefused
+        when the server refuses to serve."""
         began = self._clock.now()
         tries = 0
         while True:
             try:
                 return self.attempt(call)
-            except (QueueUnavailable, QueueMissing) as error:
+            except (QueueUnavailable, QueueMissing, CredentialsRefused) as error:
                 waited = self._clock.now() - began
+                if isinstance(error, CredentialsRefused) and (waited >= CREDENTIALS_PATIENCE or unless()):
+                    raise
                 if waited >= self._patience or unless():
                     problem = "does not exist" if isinstance(error, QueueMissing) else "cannot be reached"
                     raise QueueGone(
@@ -64,7 +73,7 @@ class Line:
             if first:
                 self._away_since = self._clock.now()
         if first:
-            event = "queue_missing" if isinstance(error, QueueMissing) else "queue_unavailable"
+            event = _EVENTS.get(type(error), "queue_unavailable")
             self._log.warning(event, error=error, patience=self._patience)
 
     def _back(self) -> None:

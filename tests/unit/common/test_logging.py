@@ -47,3 +47,16 @@ def test_people_get_text() -> None:
 def test_levels(level: str, seen: int) -> None:
     calls = "; ".join(f"log.{name}('e')" for name in ("debug", "info", "warning", "error"))
     assert len(_lines(f"configure_logging('svc', {level!r}); {calls}")) == seen
+
+
+@pytest.mark.parametrize("form", ["True", "False"])
+def test_a_full_disk_under_the_log_ends_nothing(form: str) -> None:
+    code = (
+        "import os, sys\nfrom common.logging import configure_logging, get_logger\n"
+        f"configure_logging('svc', json_lines={form})\n"
+        "for _ in range(1000): get_logger('here').warning('lost', text='x' * 100)\n"
+        "os.write(1, b'alive'); os._exit(0)"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, timeout=30, check=True)
+    assert done.stdout == b"alive"

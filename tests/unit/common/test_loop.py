@@ -11,7 +11,7 @@ import pytest
 
 from common.clock import SystemClock
 from common.domain.errors import Conflict, Unavailable
-from common.loop import Loop, LoopSettings
+from common.loop import Loop, LoopSettings, Setbacks
 from common.ports import Clock
 from tests.fakes.clock import FakeClock
 from tests.fakes.records import MemoryLeases, MemoryWakeups
@@ -89,7 +89,21 @@ class Bench:
         self.meter = _Meter()
         self.later = _Later()
         pool = None if clock else self.later
-        self.loop = Loop(SETTINGS, self.steps, self.leases, self.wakeups, clock or self.clock, self.meter, pool)
+        self.life = "first"
+        self.forgotten = 0
+        self.loop = Loop(
+            SETTINGS,
+            self.steps,
+            self.leases,
+            self.wakeups,
+            clock or self.clock,
+            self.meter,
+            pool,
+            Setbacks(lambda: self.life, self.forget),
+        )
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def tick(self, seconds: float = 0.0) -> float:
         """Let time pass, begin what is due and carry it out; returns the seconds until the next."""
@@ -102,6 +116,20 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+def test_what_was_put_off_is_looked_at_when_the_records_may_be_older_than_what_was_seen(bench: Bench) -> None:
+    bench.steps.active = ["ended"]
+    bench.steps.answers = {"ended": 3600.0}
+    bench.tick()
+    for _ in range(3):
+        bench.tick(5.0)
+    assert (bench.steps.done, bench.forgotten) == (["ended"], 0)
+    bench.life = "second"
+    bench.tick(5.0)
+    assert (bench.steps.done, bench.forgotten) == (["ended"] * 2, 1)
+    bench.tick(5.0)
+    assert (bench.steps.done, bench.forgotten) == (["ended"] * 2, 1)
 
 
 def test_active_records_are_stepped_when_they_ask_for_it(bench: Bench) -> None:

@@ -54,8 +54,10 @@ def test_a_stale_attempt_is_refused_item_by_item() -> None:
         assert (answer.status_code, answer.get_json()["items"][0]["accepted"]) == (200, False), what
         assert door.plain(what, "id=0&attempt=1").status_code == 409, what
     assert door.place("0") == "leased"
-    mixed = door.post("complete", {"items": [*one("0", 1)["items"], *one("0", 2)["items"]]}).get_json()["items"]
-    assert [item["accepted"] for item in mixed] == [False, True]
+    both = [*one("0", 1)["items"], *one("0", 2)["items"]]
+    for worker, accepted in (("http", [False, False]), ("other", [False, True])):
+        mixed = door.post("complete", {"worker": worker, "items": both}).get_json()["items"]
+        assert [item["accepted"] for item in mixed] == accepted
 
 
 def test_a_failed_attempt_is_tried_again_until_its_retries_are_used_up() -> None:

@@ -26,6 +26,7 @@ from manager.lifecycle import (
     ProvideQueue,
     Rest,
     Settle,
+    TellEnd,
     next_step,
 )
 
@@ -314,7 +315,10 @@ def test_reasons_are_told_and_joined() -> None:
 
 def test_a_terminal_one_is_cleaned_up_after_its_lifetime_and_forgotten_after_keep() -> None:
     spec = {"job_lifetime": 50, "keep": 200}
-    ended = submission(State.COMPLETED, finished_at=NOW, generation=1, spec=spec)
+    fresh = submission(State.COMPLETED, finished_at=NOW, generation=1, spec=spec)
+    assert step(fresh) == TellEnd(10.0)
+    assert step(fresh, now=NOW + 50) == CleanUp()
+    ended = fresh.model_copy(update={"end_told": True})
     assert step(ended) == Rest(50.0)
     assert step(ended, now=NOW + 50) == CleanUp()
     clean = ended.model_copy(update={"job_deleted": True})

@@ -47,8 +47,8 @@ def test_a_batch_completes_with_its_report(stage: Stage) -> None:
     assert done.summary.deadline_margin == pytest.approx(58.0)
     assert done.summary.execution_time == pytest.approx(2.0)
     assert (done.summary.replica_seconds, done.summary.scalings, done.summary.peak_replicas) == (12.5, 4, 3)
-    assert stage.monitor.stopped == [f"/monitoring/{ID}/stop"]
-    assert stage.controller.stopped == [f"/scaling/{ID}/stop"]
+    assert set(stage.monitor.stopped) == {f"/monitoring/{ID}/stop"}
+    assert set(stage.controller.stopped) == {f"/scaling/{ID}/stop"}
     assert list(stage.texts.get(ID).values()) == [f"{ID}-g1-0-00001 is done"]
 
 
@@ -229,6 +229,82 @@ def test_a_stop_that_comes_when_all_is_done_changes_nothing(stage: Stage) -> Non
     stage.intend(Intent.STOP)
     stage.run(3)
     assert stage.now.state is State.COMPLETED
+
+
+# Managers that die, and clocks that are set.
+
+
+def test_services_that_were_away_at_the_end_are_told_of_it_later(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    stage.monitor.down = stage.controller.down = True
+    stage.work()
+    stage.run(60)
+    assert stage.now.state is State.COMPLETED
+    assert stage.now.end_told is False
+    stage.monitor.down = stage.controller.down = False
+    stage.run(30)
+    assert stage.monitor.stopped == [f"/monitoring/{ID}/stop"]
+    assert stage.controller.stopped == [f"/scaling/{ID}/stop"]
+    assert stage.now.end_told is True
+
+
+def test_the_end_is_told_after_it_was_recorded_once_more(stage: Stage) -> None:
+    # A Redis that loses its last second may have forgotten what was told before.
+    stage.submit()
+    stage.run(5)
+    stage.work()
+    stage.run(20)
+    assert stage.now.end_told is True
+    assert stage.monitor.stopped == [f"/monitoring/{ID}/stop"] * 2
+
+
+def test_what_a_dead_manager_was_loading_is_read_on_within_fifteen_seconds(stage: Stage) -> None:
+    def slow(workload: Workload | None) -> Iterator[str]:
+        for number in range(50):
+            stage.clock.advance(0.03)
+            yield str(number)
+
+    stage.open_items = slow
+    stage.submit()
+    stage.step()
+    assert stage.now.state is State.LOADING
+    stage.restart()
+    stage.run(15)
+    assert stage.now.state is State.ONGOING
+    assert stage.queue.stats().total == 50
+
+
+def test_a_lost_job_is_replaced_although_the_clock_was_set_back(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    stage.clock.step(-3600)
+    stage.cluster.delete_job("default", f"{ID}-g1")
+    stage.run(5)
+    assert stage.now.generation == 2
+
+
+def test_the_end_comes_although_the_clock_was_set_back_and_nobody_reports(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    stage.monitor.down = True
+    stage.work()
+    stage.run(1)
+    assert stage.now.ending_at is not None
+    stage.clock.step(-3600)
+    stage.run(10)
+    assert stage.now.state is State.COMPLETED
+
+
+def test_after_a_setback_of_the_records_everything_is_told_again(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    told = len(stage.monitor.posted), len(stage.controller.posted)
+    stage.run(5)
+    assert (len(stage.monitor.posted), len(stage.controller.posted)) == told
+    stage.loop.forget_all()
+    stage.run(2)
+    assert (len(stage.monitor.posted), len(stage.controller.posted)) == (told[0] + 1, told[1] + 1)
 
 
 # Jobs that end too early.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from asperathos_worker.errors import Exit, QueueGone, Unable
 from asperathos_worker.outcome import Done, Outcome, Unfinished
-from asperathos_worker.queue.api import QueueMissing, QueueRefused, QueueUnavailable
+from asperathos_worker.queue.api import CredentialsRefused, QueueMissing, QueueRefused, QueueUnavailable
 from asperathos_worker.queue.records import Lease
 
 from tests.unit.worker.support import Bench
@@ -218,6 +218,29 @@ def test_a_server_that_refuses_ends_the_worker() -> None:
     bench.queue.fault = QueueRefused("NOPERM")
     with pytest.raises(QueueRefused):
         bench.run(len)
+
+
+def test_credentials_that_are_granted_in_time_are_waited_for() -> None:
+    bench = Bench(["a"])
+    bench.queue.fault = CredentialsRefused("WRONGPASS")
+
+    def granted_after(name: str) -> None:
+        if bench.queue.count("take") == 6:
+            bench.queue.fault = None
+
+    bench.queue.on_call = granted_after
+    assert bench.run(len) is Exit.DONE
+    assert bench.results() == {"0": "1"}
+    assert bench.log.names().count("credentials_refused") == 1
+
+
+def test_credentials_that_stay_wrong_end_the_worker() -> None:
+    bench = Bench(["a"])
+    began = bench.clock.now()
+    bench.queue.fault = CredentialsRefused("WRONGPASS")
+    with pytest.raises(QueueRefused):
+        bench.run(len)
+    assert 30 <= bench.clock.now() - began < 35
 
 
 def test_unfinished_work_goes_back_unharmed() -> None:

@@ -39,6 +39,11 @@ class QueueRefused(QueueError):
     """The server refused the command (no permission, wrong credentials, foreign key): repeating it is no use."""
 
 
+class CredentialsRefused(QueueRefused):
+    """The server does not know this user or password. A Redis that was just started again knows no users until the
+    manager has granted them anew, which takes a moment."""
+
+
 class WorkerQueue(Protocol):
     """What a worker does. ``worker`` names the taker (pod name), ``index`` is its completion index."""
 
@@ -48,8 +53,8 @@ class WorkerQueue(Protocol):
     def finish_and_take(self, worker: str, index: int, acks: Sequence[Ack], n: int = 1) -> Taken:
         """Acknowledge finished items, then take up to n more, in one call. n = 0 acknowledges only.
 
-        An acknowledgement is accepted while its attempt is the item's latest one and not given back, also after its
-        lease ran out. Repeating the accepted one is accepted and changes nothing.
+        An acknowledgement is accepted while its attempt is the item's latest one, was taken by this worker, and was not
+        given back, also after its lease ran out. Repeating the accepted one is accepted and changes nothing.
         """
 
     def fail(self, worker: str, lease: Lease, error: str, permanent: bool = False) -> bool:

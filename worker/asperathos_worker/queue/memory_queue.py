@@ -94,7 +94,7 @@ class MemoryQueue:
             config, now = self._rules(), self._clock()
             info = self._workers.setdefault(worker, _Worker(index, now))
             info.index, info.seen = index, now
-            accepted = self._finish(info, acks, config, now)
+            accepted = self._finish(worker, info, acks, config, now)
             draining = self._limit is not None and index >= self._limit
             leases: List[Lease] = []
             if not self._stopped and not draining:
@@ -121,7 +121,7 @@ class MemoryQueue:
     def fail(self, worker: str, lease: Lease, error: str, permanent: bool = False) -> bool:
         with self._lock:
             config, now = self._rules(), self._clock()
-            item = self._held(lease.id, lease.attempt)
+            item = self._held(worker, lease.id, lease.attempt)
             if item is None:
                 return False
             self._failed += 1
@@ -135,7 +135,7 @@ class MemoryQueue:
         with self._lock:
             self._rules()
             now = self._clock()
-            held = [self._held(lease.id, lease.attempt) for lease in leases]
+            held = [self._held(worker, lease.id, lease.attempt) for lease in leases]
             released = [item for item in held if item is not None]
             self._to_front(released, now)
             self._released += len(released)
@@ -148,7 +148,7 @@ class MemoryQueue:
             config, now = self._rules(), self._clock()
             lost = []
             for lease in leases:
-                item = self._held(lease.id, lease.attempt)
+                item = self._held(worker, lease.id, lease.attempt)
                 if item is None:
                     lost.append(lease)
                 else:
@@ -354,9 +354,14 @@ class MemoryQueue:
         late = [item for item in self._at(place) if item.until <= now]
         return sorted(late, key=lambda item: (item.until, item.id))
 
-    def _held(self, id: str, attempt: int) -> Optional[_Item]:
+    def _held(self, worker: str, id: str, attempt: int) -> Optional[_Item]:
+        item = self._of(worker, id, attempt)
+        return item if item is not None and item.place == "leased" else None
+
+    def _of(self, worker: str, id: str, attempt: int) -> Optional[_Item]:
+        """The item, if this is its latest attempt and that worker's."""
         item = self._items.get(id)
-        return item if item is not None and item.place == "leased" and item.attempt == attempt else None
+        return item if item is not None and (item.attempt, item.worker) == (attempt, worker) else None
 
     def _free(self, worker: str, now: float) -> None:
         if worker in self._workers:
@@ -403,17 +408,19 @@ class MemoryQueue:
             item.place, item.readied = "ready", now
         self._ready[:0] = [item.id for item in items]
 
-    def _finish(self, info: _Worker, acks: Sequence[Ack], config: QueueConfig, now: float) -> Tuple[bool, ...]:
+    def _finish(
+        self, worker: str, info: _Worker, acks: Sequence[Ack], config: QueueConfig, now: float
+    ) -> Tuple[bool, ...]:
         accepted, started = [], []
         for ack in acks:
-            item = self._held(ack.id, ack.attempt)
+            item = self._held(worker, ack.id, ack.attempt)
             if item is not None:
                 item.place, item.error = "done", ""
                 started.append(item.started)
                 self._finished.append(ItemResult(item.id, item.attempt, item.worker, item.started, now, ack.result))
             else:
-                item = self._items.get(ack.id)
-            accepted.append(item is not None and item.place == "done" and item.attempt == ack.attempt)
+                item = self._of(worker, ack.id, ack.attempt)
+            accepted.append(item is not None and item.place == "done")
         if started:
             # What a worker hands in together it has worked off one after the other since it was last free.
             busy = max(0.0, now - max(min(started), info.free))

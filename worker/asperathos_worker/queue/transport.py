@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Protocol, Sequence, Union
 
 import redis
 
-from .api import QueueClosed, QueueError, QueueMissing, QueueRefused, QueueUnavailable
+from .api import CredentialsRefused, QueueClosed, QueueError, QueueMissing, QueueRefused, QueueUnavailable
 from .scripts import Script
 from .wire import Argument, Reply, ServerError, Wire, packed
 
@@ -113,7 +113,7 @@ class WireTransport:
                 # Credentials that were good once will be so again: a Redis that was restarted without its users gets
                 # them back from the manager.
                 if isinstance(error, redis.AuthenticationError) and not self._wire.connections:
-                    raise QueueRefused(str(error)) from error
+                    raise CredentialsRefused(str(error)) from error
                 if last:
                     raise QueueUnavailable(f"{type(error).__name__}: {error}") from error
             self._sleep(self._pause * 4**attempt)

@@ -119,6 +119,11 @@ local function over()
   return emptied() and call('ZCARD', P .. 'leased') == 0
 end
 
+-- A worker's place in names, as leases have it; '' for one that never took an item.
+local function number_of(name)
+  return string.match(call('HGET', P .. 'workers', name) or '', '^%d+') or ''
+end
+
 local function unlease(id)
   call('HDEL', P .. 'leases', id)
   call('ZREM', P .. 'leased', id)

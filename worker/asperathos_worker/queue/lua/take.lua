@@ -9,7 +9,7 @@ local record = call('HGET', P .. 'workers', name)
 if record then
   number, old_index, seen, free, took, last_call = string.match(record, WORKER_RECORD)
 else
-  number, seen, free, took, last_call = call('RPUSH', P .. 'names', name) - 1, 0, '0', '0', ''
+  number, seen, free, took, last_call = text(call('RPUSH', P .. 'names', name) - 1), 0, '0', '0', ''
 end
 local changed = false
 
@@ -18,7 +18,7 @@ local changed = false
 local function one_for_one()
   local id, lease = ARGV[5], call('HGET', P .. 'leases', ARGV[5])
   local attempt, failures, worker, _, started = string.match(lease or '', LEASE_RECORD)
-  if attempt ~= '1' or ARGV[6] ~= '1' or last_call == this_call
+  if attempt ~= '1' or ARGV[6] ~= '1' or worker ~= number or last_call == this_call
     or #call('ZRANGEBYSCORE', P .. 'leased', '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0
     or #call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0 then
     return nil
@@ -52,7 +52,8 @@ if #ARGV == 7 and n == 1 and record and not STREAM and not STOPPED and LIMIT == 
   end
 end
 
--- Acknowledgements from ARGV[first] to ARGV[last]. One that repeats the accepted one is accepted and changes nothing.
+-- Acknowledgements from ARGV[first] to ARGV[last]: of the attempt that holds the item, by the worker that took it. One
+-- that repeats the accepted one is accepted and changes nothing.
 local verdicts, finished, first_start = {}, 0, NOW
 local function acknowledge(first, last)
   local ids = {}
@@ -69,7 +70,7 @@ local function acknowledge(first, last)
       verdict = mine[id] == attempt and '1' or '0'
     elseif leases[k] then
       local held, failures, worker, _, started = string.match(leases[k], LEASE_RECORD)
-      if held == attempt then
+      if held == attempt and worker == number then
         local at = #accepted + 1
         local _, start = string.match(items[k], ITEM)
         mine[id] = attempt
@@ -87,7 +88,8 @@ local function acknowledge(first, last)
       local position = string.match(items[k], '^d(%d+):')
       if position then
         local kept = call('LINDEX', P .. 'finished', position - TRIMMED)
-        if kept and string.match(kept, '^%d+') == attempt then
+        local kept_attempt, kept_worker = string.match(kept or '', '^(%d+) %d+ (%d+)')
+        if kept_attempt == attempt and kept_worker == number then
           verdict = '1'
         end
       end

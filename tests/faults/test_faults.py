@@ -1,0 +1,41 @@
+"""The short form: one fault of each kind, at seeded moments. ``make test-faults`` has them all, and many times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.campaign import one_run
+from tests.faults.catalogue import FAULTS
+from tests.faults.stage import Stage
+
+pytestmark = pytest.mark.e2e
+SHORT = {
+    "manager and monitor killed": 3,
+    "worker killed": 13,
+    "workers that lie about results": 5,
+    "Redis loses its last second (power loss)": 11,
+    "Redis stands still for 8 s": 2,
+    "cluster API answers 500": 4,
+    "Redis replaced by an empty one": 6,
+}
+"""Seeds by fault."""
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with Stage(tmp_path_factory.mktemp("faults")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_nothing_is_lost_done_twice_or_left_behind(stage: Stage, name: str) -> None:
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    assert one_run(stage, fault, SHORT[name], submissions=1).violations == []
+
+
+def test_every_fault_has_a_name_of_its_own() -> None:
+    names = [fault.name for fault in FAULTS]
+    assert len(set(names)) == len(names)
+    assert set(SHORT) <= set(names)
