@@ -30,7 +30,7 @@ _ROUNDED = 0.25
 _DEVIATES = tuple(NormalDist().inv_cdf((place + 0.5) / 9) for place in range(9))
 """Standard normal deviates of equal weight."""
 _SHARES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95}
-_CAUTION, _CAUTION_WEIGHT = 1.0, 60.0
+_CAUTION, _CAUTION_WEIGHT = 0.65, 40.0
 """The law errs on the side of long items. What it believes of ending later is raised to a power (proportional hazards)
 of 1 and up to so much, half of it once so many items are known: fitted to simulated bags, so that quantiles hold the
 truth as often as they say. Of small piles less is taken back: users' own vary more from part to part."""
