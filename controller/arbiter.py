@@ -38,8 +38,6 @@ TURN = 60.0
 """How long a turn lasts."""
 _MOST_TURNS = 0.25
 """At most this share of the capacity goes to turns, except to the first in line."""
-_TOLERANCE = 1.1
-"""Work may exceed what fits by this factor before a deadline is given up: it is an estimate."""
 _COMPETING = 0.3
 """Two or more deadlines on one cluster compete once so much of its capacity is wanted."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
@@ -274,7 +272,7 @@ def _too_much(
         total += work
         if id in droppable:
             heapq.heappush(heap, (-work, id))
-        while heap and total > _TOLERANCE * whole * (deadline_at - now):
+        while heap and total > whole * (deadline_at - now):
             greatest, dropped = heapq.heappop(heap)
             total += greatest
             lost.add(dropped)
@@ -286,8 +284,8 @@ def _is_lost(demand: Demand, left: float, now: float) -> bool:
     if left <= 0:
         return True
     if demand.eta is not None and demand.wanted >= demand.most:
-        return demand.eta > _TOLERANCE * left
-    return _work(demand, now) > _TOLERANCE * demand.most * left
+        return demand.eta > left
+    return _work(demand, now) > demand.most * left
 
 
 def _work(demand: Demand, now: float) -> float:
