@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from common.domain.access import ClusterReport
 from common.domain.clusters import CLUSTER_NAME
+from common.domain.fields import shown_as
 from common.http.contracts import (
     ForecastAnswer,
     ForecastRequest,
@@ -61,7 +62,12 @@ def _scaling(spelling: str) -> tuple[Route, ...]:
         ),
         Route("POST", one, "Scale a Job from now on", NOTHING, Body(ScalingRequest), refusals=_BUSY, about=told),
         Route(
-            "GET", one, "What was decided, and why", {200: Answer("As it is.", ScalingView)}, parameters=(count,), about=told
+            "GET",
+            one,
+            "What was decided, and why",
+            {200: Answer("As it is.", ScalingView)},
+            parameters=(count,),
+            about=told,
         ),
         Route("PUT", f"{one}/stop", "Decide no more", NOTHING, refusals=_BUSY, about=told),
         Route("DELETE", one, "Forget it", NOTHING, refusals={409: "It is being scaled."}, about=told),
@@ -82,7 +88,7 @@ TABLE = Table(
             parameters=(
                 Parameter(
                     "cluster",
-                    Annotated[str, Field(pattern=f"^({CLUSTER_NAME.pattern})?$")],
+                    Annotated[str, shown_as(CLUSTER_NAME)],
                     "The cluster; the default one when absent.",
                 ),
             ),
@@ -97,9 +103,7 @@ TABLE = Table(
             Body(ForecastRequest),
             refusals={502: ""},
         ),
-        Route(
-            "GET", "/cluster/check", "What it lacks in its cluster", {200: Answer("All findings.", ClusterReport)}
-        ),
+        Route("GET", "/cluster/check", "What it lacks in its cluster", {200: Answer("All findings.", ClusterReport)}),
     ),
     {"id": Parameter("id", _ID, "The submission's id.")},
 )

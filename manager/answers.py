@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from asperathos_worker.queue.records import ItemFailure, ItemResult, ItemState
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from asperathos_worker.queue.records import ItemFailure, ItemResult, ItemState
 from common.domain.accounts import Quota, Role
 from common.domain.audit import AuditEntry
 from common.domain.capacity import Capacity
@@ -288,19 +288,17 @@ class AddedAnswer(TypedDict):
     added: int
 
 
+@with_config(ConfigDict(extra="forbid"))
 class GivenItem(TypedDict):
     """An item of a stream. The same id again adds nothing; without one the queue numbers it."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
 
     payload: str
     id: NotRequired[Annotated[str | None, Field(min_length=1, max_length=256)]]
 
 
+@with_config(ConfigDict(extra="forbid"))
 class GivenItems(TypedDict):
     """Items for a stream."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
 
     items: list[str | GivenItem]
 
@@ -351,10 +349,9 @@ class KnownCluster(ClusterAnswer):
     warnings: list[str]
 
 
+@with_config(ConfigDict(extra="allow"))
 class ClusterDocument(TypedDict):
     """A cluster. Its certificates are there by name, as the original has them; nothing secret is shown."""
-
-    __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]
 
     conf_content: str
     active: bool

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from common.domain.fields import Duration, PositiveDuration, Quantity
@@ -101,10 +101,9 @@ class OldInfo(TypedDict):
     cluster_name: NotRequired[str]
 
 
+@with_config(ConfigDict(extra="allow"))
 class OldPayload(TypedDict):
     """A submission in the form of the original Asperathos."""
-
-    __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]
 
     plugin: Literal["kubejobs"]
     plugin_info: OldInfo

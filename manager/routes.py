@@ -215,7 +215,10 @@ _READING = (
         parameters=(Parameter("count", _Count, "Most decisions, the latest."),),
     ),
     Route(
-        "GET", "/submissions/<id>/visualizer", "Address of its dashboard", {200: Answer("The address.", VisualizerAnswer)}
+        "GET",
+        "/submissions/<id>/visualizer",
+        "Address of its dashboard",
+        {200: Answer("The address.", VisualizerAnswer)},
     ),
 )
 

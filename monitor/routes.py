@@ -32,9 +32,7 @@ TABLE = Table(
     "monitor",
     "Measures how far submissions are. Every POST is idempotent.",
     (
-        Route(
-            "GET", "/monitoring", "What is measured", {200: Answer("By submission.", dict[str, MonitoringView])}
-        ),
+        Route("GET", "/monitoring", "What is measured", {200: Answer("By submission.", dict[str, MonitoringView])}),
         Route(
             "POST",
             "/monitoring/<id>",
@@ -71,9 +69,7 @@ TABLE = Table(
                 Parameter("rows", Annotated[int, Field(ge=2, le=9_999_999)], "Most rows, evenly spaced."),
             ),
         ),
-        Route(
-            "GET", "/cluster/check", "What it lacks in its cluster", {200: Answer("All findings.", ClusterReport)}
-        ),
+        Route("GET", "/cluster/check", "What it lacks in its cluster", {200: Answer("All findings.", ClusterReport)}),
     ),
     {"id": Parameter("id", _ID, "The submission's id.")},
 )

@@ -63,9 +63,10 @@ def _subdomain(text: str) -> str:
     return text
 
 
-Seconds = Annotated[float, Field(ge=0)] | Annotated[
-    str, Field(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", examples=["90s", "30m", "1h30m"])
-]
+Seconds = (
+    Annotated[float, Field(ge=0)]
+    | Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", examples=["90s", "30m", "1h30m"])]
+)
 """How a duration is written."""
 Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=Seconds)]
 """Seconds, written as 90s, 30m, 1h30m or a number."""
@@ -75,10 +76,13 @@ def _positive_duration(value: object) -> float:
     return _positive(_duration(value))
 
 
-Amount = Annotated[float, Field(gt=0)] | Annotated[
-    str,
-    Field(pattern=r"^[0-9]+(\.[0-9]+)?(n|u|m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", examples=["500m", "2", "512Mi"]),
-]
+Amount = (
+    Annotated[float, Field(gt=0)]
+    | Annotated[
+        str,
+        Field(pattern=r"^[0-9]+(\.[0-9]+)?(n|u|m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", examples=["500m", "2", "512Mi"]),
+    ]
+)
 """How a quantity is written."""
 PositiveDuration = Annotated[float, BeforeValidator(_positive_duration, json_schema_input_type=Seconds)]
 Quantity = Annotated[str, BeforeValidator(_quantity, json_schema_input_type=Amount)]

@@ -89,7 +89,9 @@ def _user(value: object) -> object:
 
 User = Annotated[
     int | Literal["image"] | None,
-    BeforeValidator(_user, json_schema_input_type=Annotated[int, Field(ge=0, le=_MOST_ID)] | Literal["image", "root"] | None),
+    BeforeValidator(
+        _user, json_schema_input_type=Annotated[int, Field(ge=0, le=_MOST_ID)] | Literal["image", "root"] | None
+    ),
 ]
 Key = Annotated[str, AfterValidator(lambda value: _checked(qualified_problem(value), value))]
 LabelValue = Annotated[str, AfterValidator(lambda value: _checked(label_value_problem(value), value))]

@@ -215,7 +215,9 @@ class SubmissionSpec(Strict):
         ),
     )
 
-    name: Annotated[str, shown_as(NAME)] = Field(default="job", description="Lower case letters, digits and dashes, at most 40.")
+    name: Annotated[str, shown_as(NAME)] = Field(
+        default="job", description="Lower case letters, digits and dashes, at most 40."
+    )
     image: Word | None = Field(default=None, description="Container image; the local cluster needs none.")
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
         default="IfNotPresent", description="When nodes fetch the image: IfNotPresent, Always or Never."
@@ -258,8 +260,12 @@ class SubmissionSpec(Strict):
     service_account: ObjectName | None = Field(
         default=None, description="Service account of the pods, its token mounted; absent: no token."
     )
-    namespace: Annotated[str, shown_as(DNS_LABEL)] | None = Field(default=None, description="Kubernetes namespace; the manager's when absent.")
-    cluster: Annotated[str, shown_as(CLUSTER_NAME)] | None = Field(default=None, description="Name of the cluster to run on; the active one when absent.")
+    namespace: Annotated[str, shown_as(DNS_LABEL)] | None = Field(
+        default=None, description="Kubernetes namespace; the manager's when absent."
+    )
+    cluster: Annotated[str, shown_as(CLUSTER_NAME)] | None = Field(
+        default=None, description="Name of the cluster to run on; the active one when absent."
+    )
     priority: Priority = Field(default=Priority.NORMAL, description="low, normal or high.")
     grace_period: Annotated[Duration, Field(le=3600)] = Field(
         default=30.0, description="Seconds a replica gets between SIGTERM and SIGKILL."
