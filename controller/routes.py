@@ -26,7 +26,7 @@ from controller.api import SPELLINGS
 
 
 class LawDocument(TypedDict):
-    """An installed law: the JSON schema of its settings, where it comes from, and why it cannot be used ('': it can)."""
+    """An installed law: the JSON schema of its settings, where it comes from, and why it cannot be used."""
 
     summary: str
     settings: dict[str, Any]

@@ -87,6 +87,7 @@ def _user(value: object) -> object:
     return value
 
 
+UserId = Annotated[int, Field(ge=0, le=_MOST_ID)]
 User = Annotated[
     int | Literal["image"] | None,
     BeforeValidator(
