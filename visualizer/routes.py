@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from common.domain.progress import Decision, Observation
 from common.http.contracts import VisualizingRequest, VisualizingView
 from common.http.openapi import NOTHING, OPTIONAL_OBJECT, TEXT, Answer, Body, Parameter, Route, Table
-from visualizer.api import NamedRequest
+from visualizer.api import LATEST, NamedRequest
 from visualizer.documents import ClusterDocument, Problem, SeriesDocument, SparksDocument
 from visualizer.reading import Happening, Outlook, Row
 from visualizer.troubles import Trouble
@@ -80,7 +80,7 @@ _KINDS: Mapping[str, Parameter] = {
 _MARK = Parameter(
     "X-Requested-With", str, "`asperathos-pages`: no other site's page can send it.", "header", required=True
 )
-_SINCE = Parameter("since", Annotated[float, Field(ge=0)], "Only what is newer (Unix seconds).")
+_SINCE = Parameter("since", Annotated[float, Field(ge=0, le=LATEST)], "Only what is newer (Unix seconds).")
 _UNCHANGED = {304: Answer("It is what If-None-Match names.")}
 _PAGE = {200: Answer("A page.", media=(HTML,))}
 _TOLD = "The manager's answer, passed on."

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -152,6 +151,8 @@ EVERYWHERE: tuple[Route, ...] = (
 )
 """Routes that each service has."""
 
+_BY_THE_SERVER = frozenset({414})
+"""What the HTTP server answers by itself, in a form of its own."""
 _MESSAGES: Mapping[int, str] = {
     400: "Something in the request is wrong; `details` names it.",
     401: "No credentials, or wrong ones.",
@@ -159,6 +160,7 @@ _MESSAGES: Mapping[int, str] = {
     404: "There is no such thing, or none that you may see.",
     409: "It contradicts the present state.",
     413: "The body is too large.",
+    414: "The request line is longer than 8190 bytes.",
     415: "The body is neither JSON nor YAML.",
     429: "Too many failed logins, or a quota is used up; `Retry-After` says when to come again.",
     502: "The cluster refused.",
@@ -208,6 +210,7 @@ def _refusals(route: Route, need: Need) -> Iterator[tuple[int, str]]:
     found = dict(route.refusals)
     if route.parameters or route.body is not None or route.names:
         found.setdefault(400, "")
+        found.setdefault(414, "")
     if need is not Need.PUBLIC:
         found.setdefault(401, "")
         found.setdefault(403, "")
@@ -218,9 +221,9 @@ def _refusals(route: Route, need: Need) -> Iterator[tuple[int, str]]:
     if route.body is not None:
         found.setdefault(413, "")
         found.setdefault(415, "")
-    if 503 not in route.answers and need is not Need.PUBLIC:
+    if need is not Need.PUBLIC:
         found.setdefault(503, "")
-    yield from sorted(found.items())
+    yield from sorted((code, why) for code, why in found.items() if code not in route.answers)
 
 
 def _operation(
@@ -287,9 +290,10 @@ def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _refusal(code: int, about: str) -> dict[str, Any]:
+    if code in _BY_THE_SERVER:
+        return {"description": about, "content": {"text/html": {"schema": {"type": "string"}}}}
     schema = {"$ref": _REFERENCE.format(model=ErrorDocument.__name__)}
-    message = about if about.endswith(".") else f"{about or HTTPStatus(code).phrase}."
-    return {"description": message, "content": {JSON: {"schema": schema}}}
+    return {"description": about, "content": {JSON: {"schema": schema}}}
 
 
 def _kinds(table: Table, routes: Sequence[Route]) -> Iterator[tuple[Any, Literal["validation", "serialization"]]]:

@@ -28,7 +28,6 @@ from common.domain.states import State
 from common.domain.submission import Submission, Summary
 from manager.histories import HISTORY_RECORDS, Histories, PastRuns, history_id
 from monitor.record import MONITORING_RECORDS, Monitoring
-from tests.support import kubeconfigs
 from tests.support.local_cluster import LocalClusterProcess
 from tests.support.redis_process import RedisProcess
 from tests.support.service_process import ServiceProcess
@@ -138,11 +137,8 @@ class _Population:
             self._measured(batches[3], ended=True)
             history = self._history(batches[2])
         cluster = f"east-{number}"
-        _post(
-            world,
-            "/submissions/cluster",
-            {"cluster_name": cluster, "cluster_config": kubeconfigs.text(server=world.cluster.url)},
-        )
+        config = {"cluster_name": cluster, "cluster_config": world.cluster.kubeconfig.read_text()}
+        _post(world, "/submissions/cluster", config)
         certificate = {"certificate_name": "ca.crt", "certificate_content": "not needed"}
         _post(world, f"/submissions/cluster/{cluster}/certificate", certificate)
         user = f"user-{number}"
@@ -152,6 +148,7 @@ class _Population:
         world.known.update(
             {
                 "id": ids,
+                "opened": ids[1:],
                 "name": [cluster, "default", "app.css"],
                 "certificate": ["ca.crt"],
                 "key": [history],
