@@ -32,6 +32,8 @@ from common.http.app import AppSettings, create_app
 from common.http.authentication import Accounts, Authenticator, FixedTokens
 from common.http.client import ServiceClient
 from common.http.gate import Gate, GateSettings
+from common.http.openapi import Table
+from common.http.openapi_route import register_openapi
 from common.http.server import ServerSettings, Service, serve
 from common.http.telemetry import Telemetry, forget_process, share_between_processes
 from common.http.throttle import Throttle
@@ -139,6 +141,10 @@ class Foundation:
         )
         self._gate(door or Door()).install(app)
         return app
+
+    def describe(self, app: Flask, table: Table) -> None:
+        """Have the app describe its routes at /openapi.json."""
+        register_openapi(app, table, version("asperathos"))
 
     def client(self, base: str, timeout: float = 5.0, retries: int = 2) -> ServiceClient:
         """A client of another service."""

@@ -91,6 +91,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             # Of the arbiter; a second more than the worker takes for itself.
             "graceful_timeout": math.ceil(settings.grace) + 1,
             "timeout": 60,
+            # The longest it knows: many ids may be asked for at once.
+            "limit_request_line": 8190,
             "keepalive": 15,
             "proc_name": f"asperathos-{settings.name}",
             "loglevel": "warning",
