@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from common.adapters.kubernetes_cluster import KubernetesCluster
-from common.domain.cluster import SUBMISSION_LABEL, PodView
+from common.domain.cluster import SUBMISSION_LABEL, JobView, PodView
 from tests.e2e.test_leaks import end, keys_of, until, users
 from tests.support.cluster_stack import ClusterSettings, ClusterStack
 
@@ -47,7 +47,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterStack]:
 class Watched:
     """A submission of items that are noted, and its pods."""
 
-    def __init__(self, stack: ClusterStack, items: int, seconds: float, **document: Any) -> None:
+    def __init__(self, stack: ClusterStack, items: int, seconds: float | str, **document: Any) -> None:
         self.stack = stack
         self.items = items
         self.cluster = KubernetesCluster(str(stack.settings.kubeconfig))
@@ -67,8 +67,19 @@ class Watched:
         requests.put(f"{self.stack.manager}/submissions/{self.id}/terminate", timeout=10)
         self.cluster.close()
 
+    def job(self) -> JobView:
+        """The newest."""
+        return max(self.cluster.view(self.stack.namespace, self.id).jobs, key=lambda job: job.generation)
+
+    def workers(self) -> list[PodView]:
+        """All of them, also those that have ended."""
+        return list(self.cluster.view(self.stack.namespace, self.id).workers())
+
     def pods(self) -> list[PodView]:
-        return [pod for pod in self.cluster.view(self.stack.namespace, self.id).workers() if not pod.ended]
+        return [pod for pod in self.workers() if not pod.ended]
+
+    def indexes(self) -> set[int]:
+        return {pod.index for pod in self.pods()}
 
     def running(self) -> list[PodView]:
         return [pod for pod in self.pods() if pod.running and not pod.deleting]
@@ -102,6 +113,12 @@ class Watched:
             body=options if force else None,
         )
         return there
+
+    def delete_pods(self, names: set[str]) -> None:
+        """With ``--force``: what they have in hand comes back when its lease ends."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+        for name in names:
+            self.stack.api.call("DELETE", f"/api/v1/namespaces/{self.stack.namespace}/pods/{name}", body=options)
 
     def completes(self, within: float = 240.0) -> list[dict[str, Any]]:
         """Exactly one result for each item, once it has completed."""
@@ -257,6 +274,42 @@ def test_from_twenty_to_two_no_item_is_lost_or_done_twice(watched: Any) -> None:
     case.cap(16)
     assert {result["attempt"] for result in case.completes()} == {1}
     assert case.begun() == Counter(range(160))
+
+
+def test_who_is_idle_beside_the_last_items_leaves_and_others_come_when_items_do(
+    stack: ClusterStack, watched: Any
+) -> None:
+    """Who ends well leaves the Job as it is. Its index runs no more, so others are asked for when items come back."""
+    replicas, swift = 20, 4
+    case = watched(
+        replicas + swift,
+        f"$(if [ $JOB_COMPLETION_INDEX -lt {swift} ]; then echo 8; else echo 90; fi)",
+        retries=3,
+        lease=10,
+        replicas={"min": 1, "max": replicas, "initial": replicas},
+        control={"law": "scripted", "interval": 1, "drain_timeout": 300, "settings": {"steps": [[0, replicas]]}},
+    )
+    case.until(lambda: len(case.running()) == replicas, 120)
+    case.until(lambda: stack.status(case.id)["counts"]["ready"] == 0, 60)
+    case.cap(2)
+    took = case.until(lambda: not case.indexes() & {2, 3}, 30)
+    print(f"the idle ones below busy ones were gone {took:.1f} s after the count was lowered")
+    there = case.indexes()
+    assert {0, 1} < there
+    assert {(pod.index, pod.exit_code) for pod in case.workers() if pod.ended} >= {(2, 0), (3, 0)}
+    keep = min(there - {0, 1})
+    case.until(lambda: case.job().succeeded == max(there) + 1 - len(there), 20)
+    assert (case.job().requested, case.job().ended) == (max(there) + 1, "")
+    # Items come back: all but one of the busy workers die.
+    case.delete_pods({pod.name for pod in case.pods() if pod.index > keep})
+    case.until(lambda: case.job().requested == keep + 1, 40)
+    case.cap(keep + 4)
+    took = case.until(lambda: len(case.running()) == keep + 4, 60)
+    print(f"{keep + 4} pods were running {took:.1f} s after the count was raised")
+    assert not case.indexes() & set(range(2, keep))
+    assert len(case.pods()) <= keep + 4
+    assert {result["attempt"] for result in case.completes()} == {1, 2}
+    assert case.job().generation == 1
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["in grace", "by force"])
