@@ -528,6 +528,9 @@ class ManagerLoop:
         self._tools.keyring.withdraw(situation.submission)
         self._tools.queues.at(QueueAddress(submission=id)).purge()
         self._tools.texts.delete(id)
+        if not situation.submission.end_told:
+            # They forget nothing that goes on.
+            self._tools.announcer.tell_end(id)
         away = self._tools.announcer.erase(id)
         if away & _who_was_told(situation.submission):
             # Nobody else would ever have it forget: until then the record remembers that it must.

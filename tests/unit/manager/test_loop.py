@@ -310,10 +310,10 @@ def test_after_a_setback_of_the_records_everything_is_told_again(stage: Stage) -
 def test_a_deleted_one_is_forgotten_only_when_the_other_services_have_forgotten_it(stage: Stage) -> None:
     stage.submit()
     stage.run(5)
+    stage.controller.down = True
     stage.work()
     stage.run(5)
     assert stage.now.state is State.COMPLETED
-    stage.controller.down = True
     kept = stage.records.get(ID)
     assert kept is not None
     stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
@@ -322,6 +322,7 @@ def test_a_deleted_one_is_forgotten_only_when_the_other_services_have_forgotten_
     stage.controller.down = False
     stage.run(30)
     assert stage.records.get(ID) is None
+    assert stage.controller.stopped == [f"/scaling/{ID}/stop"]
     assert stage.controller.deleted == [f"/scaling/{ID}"]
 
 
