@@ -335,6 +335,10 @@ def _told(
     demand, replicas = demands[id], granted[id]
     if replicas >= demand.wanted:
         return Share(replicas, "" if replicas == demand.wanted else _early(replicas, demand))
+    if _Room(capacity).fits(demand.requests, 1) == 0:
+        asks = demand.requests
+        each = ", ".join(_sizes(asks.cpu or None, asks.memory or None, asks.gpus or None)) or "a place"
+        return Share(replicas, f"arbiter: none fits, each asks for {each}; {_has(capacity)}")
     first = [other for other in order[: order.index(id)] if granted[other] > 0]
     told = f"arbiter: {replicas} of {demand.wanted} asked, {_has(capacity)}"
     if first:
@@ -350,14 +354,14 @@ def _early(replicas: int, demand: Demand) -> str:
 
 
 def _has(capacity: Capacity) -> str:
-    told = [
-        text
-        for text, value in (
-            (f"{capacity.replicas} replicas", capacity.replicas),
-            (f"{capacity.cpu or 0:g} cores", capacity.cpu),
-            (f"{(capacity.memory or 0) / 2**30:.1f} GiB", capacity.memory),
-            (f"{capacity.gpus} GPUs", capacity.gpus),
-        )
-        if value is not None
-    ]
-    return f"the cluster has {', '.join(told)}"
+    places = [] if capacity.replicas is None else [f"{capacity.replicas} replicas"]
+    return f"the cluster has {', '.join([*places, *_sizes(capacity.cpu, capacity.memory, capacity.gpus)])}"
+
+
+def _sizes(cpu: float | None, memory: float | None, gpus: int | None) -> Iterator[str]:
+    if cpu is not None:
+        yield f"{cpu:g} cores"
+    if memory is not None:
+        yield f"{memory / 2**30:.1f} GiB"
+    if gpus is not None:
+        yield f"{gpus} GPUs"

@@ -94,6 +94,16 @@ def test_what_a_cluster_does_not_have_cannot_be_granted() -> None:
     assert counts(demands, Capacity(replicas=10, gpus=0)) == {"gpu": 0, "cpu": 4}
 
 
+def test_a_replica_that_never_fits_is_told_by_what_it_asks_for() -> None:
+    small = Capacity(replicas=10, cpu=2.0, memory=2.0**34)
+    huge = demand(3, 300, requests=Requests(cpu=1e5, memory=2.0**31))
+    shares = allocate({"huge": huge, "other": demand(4, 100)}, small, NOW)
+    told = "arbiter: none fits, each asks for 100000 cores, 2.0 GiB; the cluster has 10 replicas, 2 cores, 16.0 GiB"
+    assert shares["huge"].reason == told
+    full = allocate({"any": demand(3)}, Capacity(replicas=0), NOW)
+    assert full["any"].reason == "arbiter: none fits, each asks for a place; the cluster has 0 replicas"
+
+
 def test_requests_are_those_of_the_specification() -> None:
     asked = requests_of(Resources(cpu="500m", memory_limit="1Gi", gpu=2))
     assert asked == Requests(cpu=0.5, memory=2.0**30, gpus=2)
