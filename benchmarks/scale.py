@@ -213,7 +213,7 @@ def active(few: int, many: int, seconds: float, settle: float) -> dict[str, Any]
             port = stage.layouts[0].ports["manager"]
             for count in (few, many):
                 there = len(watcher.ids(State.ONGOING))
-                documents = [document(number, 5000, INTERVAL) for number in range(there, count)]
+                documents = [document(number, 300, INTERVAL) for number in range(there, count)]
                 post_all(port, documents, 4)
                 wait_until(lambda count=count: watcher.states()[State.ONGOING] >= count, 900, "they do not all run")
                 figures[str(count)] = _observe(stage, watcher.ids(State.ONGOING), seconds, settle)

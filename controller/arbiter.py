@@ -40,7 +40,7 @@ _MOST_TURNS = 0.25
 """At most this share of the capacity goes to turns, except to the first in line."""
 _TOLERANCE = 1.1
 """Work may exceed what fits by this factor before a deadline is given up: it is an estimate."""
-_COMPETING = 0.3
+COMPETING = 0.3
 """Two or more deadlines on one cluster compete once so much of its capacity is wanted."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _MOST_NAMED = 3
@@ -109,7 +109,13 @@ def share(id: str, demands: Mapping[str, Demand], capacity: Capacity, now: float
     for key, demand in standing.items():
         if key != id:
             room.take(demand.requests, demand.holding)
-    there = max(mine.holding, room.fits(mine.requests, due.replicas))
+    return taken_of(due, mine, room.left, capacity)
+
+
+def taken_of(due: Share, mine: Demand, left: Mapping[str, float], capacity: Capacity) -> Share:
+    """What can be taken now of the share that is due, with so much of each amount not held by others; no limit is set
+    to what is not named."""
+    there = max(mine.holding, _fitting(mine.requests, due.replicas, left))
     if there < due.replicas:
         if there >= mine.wanted:
             return Share(there, "" if there == mine.wanted else _early(there, mine))
@@ -153,6 +159,10 @@ def aged(demand: Demand, granted: int, now: float) -> Demand:
 def endangered(demands: Mapping[str, Demand], newcomer: str, capacity: Capacity, now: float) -> tuple[str, ...]:
     """Who would meet its deadline without the newcomer (one of the demands), but not with it. May name the newcomer
     itself, when it cannot meet its own beside the others."""
+    if _is_easy(demands.values(), capacity, now):
+        mine = demands[newcomer]
+        is_hopeless = mine.deadline_at is not None and _is_lost(mine, mine.deadline_at - now, now)
+        return (newcomer,) if is_hopeless and not mine.urgent else ()
     before = {id: demand for id, demand in demands.items() if id != newcomer}
     kept_before, _ = _choose(before, capacity, now)
     kept, _ = _choose(demands, capacity, now)
@@ -166,30 +176,32 @@ class _Room:
     """What is left of a capacity."""
 
     def __init__(self, capacity: Capacity) -> None:
-        self._left = {
+        self.left = {
             name: math.inf if value is None else float(value) for name, value in capacity.model_dump().items()
         }
 
-    def fits(self, requests: Requests, wanted: int) -> int:
-        """How many of so many replicas fit."""
-        fitting = float(wanted)
-        for name, amount in _amounts(requests):
-            fitting = min(fitting, self._left[name] / amount + 1e-9)
-        return max(0, math.floor(fitting))
-
     def take(self, requests: Requests, replicas: int) -> None:
         """Take it away, there or not."""
-        for name, amount in _amounts(requests):
-            self._left[name] -= amount * replicas
+        for name, amount in amounts(requests):
+            self.left[name] -= amount * replicas
 
     def grant(self, requests: Requests, wanted: int) -> int:
         """Take what fits; returns how many."""
-        granted = self.fits(requests, wanted)
+        granted = _fitting(requests, wanted, self.left)
         self.take(requests, granted)
         return granted
 
 
-def _amounts(requests: Requests) -> Iterator[tuple[str, float]]:
+def _fitting(requests: Requests, wanted: int, left: Mapping[str, float]) -> int:
+    """How many of so many replicas fit into what is left."""
+    fitting = float(wanted)
+    for name, amount in amounts(requests):
+        fitting = min(fitting, left.get(name, math.inf) / amount + 1e-9)
+    return max(0, math.floor(fitting))
+
+
+def amounts(requests: Requests) -> Iterator[tuple[str, float]]:
+    """What a replica takes of each thing it takes any of."""
     yield "replicas", 1.0
     for name, amount in (("cpu", requests.cpu), ("memory", requests.memory), ("gpus", float(requests.gpus))):
         if amount > 0:
@@ -204,18 +216,35 @@ def _all_fit(demands: Iterable[Demand], capacity: Capacity) -> bool:
 def _compete(demands: Iterable[Demand], capacity: Capacity) -> bool:
     """Whether deadlines are likely to get in each other's way."""
     racing = [demand for demand in demands if demand.deadline_at is not None]
-    wanted = sum(_portion(demand.requests, capacity) * demand.wanted for demand in racing)
-    return len(racing) > 1 and wanted >= _COMPETING
+    wanted = sum(portion(demand.requests, capacity) * demand.wanted for demand in racing)
+    return len(racing) > 1 and wanted >= COMPETING
 
 
-def _portion(requests: Requests, capacity: Capacity) -> float:
+def portion(requests: Requests, capacity: Capacity) -> float:
     """The share of the capacity that one replica takes, of whatever it takes most of."""
-    limits = capacity.model_dump()
-    portions = (amount / limits[name] if limits[name] else math.inf for name, amount in _amounts(requests))
-    return max(
-        (portion for portion, (name, _) in zip(portions, _amounts(requests), strict=True) if limits[name] is not None),
-        default=0.0,
-    )
+    most = 0.0
+    for name, amount in amounts(requests):
+        limit = getattr(capacity, name)
+        if limit is not None:
+            most = max(most, amount / limit if limit else math.inf)
+    return most
+
+
+def _is_easy(demands: Iterable[Demand], capacity: Capacity, now: float) -> bool:
+    """Whether all deadlines that can be met can be met together, for sure: when the shares of the capacity that each
+    needs steadily from now to its deadline sum up to less than one, so does the work due by any of the deadlines."""
+    whole = 0.0
+    for demand in demands:
+        if demand.urgent:
+            whole += portion(demand.requests, capacity) * demand.wanted
+        elif demand.deadline_at is not None and not _is_lost(demand, demand.deadline_at - now, now):
+            time = demand.deadline_at - now
+            if time <= 0:
+                return False
+            whole += portion(demand.requests, capacity) * _work(demand, now) / time
+        if whole > 1.0:
+            return False
+    return True
 
 
 def _turns(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> list[str]:
@@ -230,7 +259,7 @@ def _turns(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> lis
     chosen: list[str] = []
     taken = 0.0
     for id in due:
-        taken += _portion(demands[id].requests, capacity) * demands[id].least
+        taken += portion(demands[id].requests, capacity) * demands[id].least
         if chosen and taken > _MOST_TURNS:
             break
         chosen.append(id)
@@ -246,7 +275,7 @@ def _choose(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> tu
         peers = {id: demand for id, demand in demands.items() if demand.priority is priority}
         for demand in peers.values():
             if demand.urgent:
-                whole -= _portion(demand.requests, capacity) * demand.wanted
+                whole -= portion(demand.requests, capacity) * demand.wanted
         candidates: list[tuple[float, float, str]] = []
         for id, demand in peers.items():
             if demand.urgent or demand.deadline_at is None:
@@ -254,7 +283,7 @@ def _choose(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> tu
             if _is_lost(demand, demand.deadline_at - now, now):
                 given_up.add(id)
             else:
-                due = _work(demand, now) * _portion(demand.requests, capacity)
+                due = _work(demand, now) * portion(demand.requests, capacity)
                 candidates.append((demand.deadline_at, due, id))
         lost = _too_much(kept, candidates, max(0.0, whole), now)
         given_up |= lost
