@@ -67,7 +67,9 @@ def document(number: int, items: int, interval: float) -> dict[str, Any]:
     }
 
 
-def post_all(port: int, documents: Sequence[dict[str, Any]], clients: int) -> tuple[list[float], list[str], Counter[str]]:
+def post_all(
+    port: int, documents: Sequence[dict[str, Any]], clients: int
+) -> tuple[list[float], list[str], Counter[str]]:
     """Have so many clients POST them, each its next one as soon as it has its answer. Seconds each took, the ids, and
     what was answered by status."""
     bodies = [json.dumps(each).encode() for each in documents]
@@ -121,7 +123,9 @@ def finish(client: redis.Redis, ids: Iterable[str]) -> int:
         queue, worker = RedisQueue(client, id), f"{id}-g1-0"
         leases: Sequence[Lease] = queue.take(worker, 0, ITEMS).leases
         while leases:
-            taken = queue.finish_and_take(worker, 0, [Ack(each.id, each.attempt, each.payload) for each in leases], ITEMS)
+            taken = queue.finish_and_take(
+                worker, 0, [Ack(each.id, each.attempt, each.payload) for each in leases], ITEMS
+            )
             accepted += sum(taken.accepted)
             leases = taken.leases
     return accepted

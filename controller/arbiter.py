@@ -161,8 +161,8 @@ def endangered(demands: Mapping[str, Demand], newcomer: str, capacity: Capacity,
     itself, when it cannot meet its own beside the others."""
     if _is_easy(demands.values(), capacity, now):
         mine = demands[newcomer]
-        is_hopeless = mine.deadline_at is not None and _is_lost(mine, mine.deadline_at - now, now)
-        return (newcomer,) if is_hopeless and not mine.urgent else ()
+        is_kept = mine.deadline_at is None or not (mine.urgent or _is_lost(mine, mine.deadline_at - now, now))
+        return () if is_kept else (newcomer,)
     before = {id: demand for id, demand in demands.items() if id != newcomer}
     kept_before, _ = _choose(before, capacity, now)
     kept, _ = _choose(demands, capacity, now)
@@ -176,9 +176,7 @@ class _Room:
     """What is left of a capacity."""
 
     def __init__(self, capacity: Capacity) -> None:
-        self.left = {
-            name: math.inf if value is None else float(value) for name, value in capacity.model_dump().items()
-        }
+        self.left = {name: math.inf if value is None else float(value) for name, value in capacity.model_dump().items()}
 
     def take(self, requests: Requests, replicas: int) -> None:
         """Take it away, there or not."""

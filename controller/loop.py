@@ -14,7 +14,7 @@ from common.domain.progress import Decision, Observation
 from common.http.contracts import ScalingRequest
 from common.logging import get_logger
 from common.ports import Clock, Clusters, Journal, Queues, Records, Texts
-from controller.actuation import DRAIN_TICK, LOOK, Aim, aim, most_extra, move, only_last_items, patched, reconcile
+from controller.actuation import Aim, aim, most_extra, move, next_look, only_last_items, patched, reconcile
 from controller.arbitration import Arbitration
 from controller.deciding import Asked, ask, is_due, is_over, noted
 from controller.foresight import latest
@@ -76,7 +76,7 @@ class ScalingLoop:
         if moved != record:
             self._world.records.update(id, moved, version)
             self._announce(id, record, moved, now)
-        return self._wait(moved, now)
+        return min(next_look(moved, observation), _to_decision(moved, now))
 
     def _observation(self, id: str) -> Observation | None:
         try:
@@ -190,10 +190,10 @@ class ScalingLoop:
             message = f"the cluster refuses {after.desired} replicas: {after.problem}"
             self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message, warning=True))
 
-    def _wait(self, record: Scaling, now: float) -> float:
-        since = 0.0 if record.decided_at is None else now - record.decided_at
-        remaining = max(0.05, record.request.control.interval - max(0.0, since))
-        return min(DRAIN_TICK if record.drain_since is not None else LOOK, remaining)
+
+def _to_decision(record: Scaling, now: float) -> float:
+    since = 0.0 if record.decided_at is None else now - record.decided_at
+    return max(0.05, record.request.control.interval - max(0.0, since))
 
 
 def _tell_limit(queue: ServiceQueue, limit: int | None) -> None:
