@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -119,6 +120,8 @@ def judge(figures: dict[str, Any], items: int) -> list[str]:
 
 def main() -> int:
     """The command line."""
+    # Whatever was started ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.queue_memory", description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=10_000_000, help="how many (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="200,000 items")

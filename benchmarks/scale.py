@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from asperathos_worker.queue.records import Ack, Lease
 from asperathos_worker.queue.redis_queue import RedisQueue
 
 from benchmarks.idle import cpu_seconds
+from benchmarks.monitor import metric
 from cli.stack.plan import SERVICES
 from common.adapters.redis_records import RedisRecords
 from common.domain.events import SUBMISSION_RECORDS
@@ -250,8 +252,6 @@ def _observe(stage: Stage, ids: Sequence[str], seconds: float, settle: float) ->
 
 
 def _decisions(stage: Stage) -> float:
-    from benchmarks.monitor import metric
-
     return metric(stage.layouts[0].url("controller"), "asperathos_decisions_total")
 
 
@@ -286,6 +286,8 @@ def judge(figures: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """The command line."""
+    # Whatever was started ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", choices=("intake", "active", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="a tenth of the submissions, 15 s instead of 60 s")
