@@ -66,12 +66,14 @@ class ScalingLoop:
         if observation is None:
             return min(_AWAITING, kept.value.request.control.interval)
         record, version = kept.value, kept.version
+        kept_cap = self._world.caps.get(id)
+        cap = None if kept_cap is None else kept_cap.value.replicas
         assert_limit = False
         if is_due(record, now):
-            record, version, assert_limit = self._decided(id, record, version, observation, now)
+            record, version, assert_limit = self._decided(id, record, version, observation, cap, now)
         if is_over(observation) or record.job_ended:
             return min(_IDLE, record.request.control.interval)
-        compared = self._compared(id, record, observation, now)
+        compared = self._compared(id, record, observation, cap, now)
         moved = self._moved(id, compared, observation, now, assert_limit)
         if moved != record:
             self._world.records.update(id, moved, version)
@@ -87,12 +89,10 @@ class ScalingLoop:
         return None if kept is None else kept.value
 
     def _decided(
-        self, id: str, record: Scaling, version: int, observation: Observation, now: float
+        self, id: str, record: Scaling, version: int, observation: Observation, cap: int | None, now: float
     ) -> tuple[Scaling, int, bool]:
         """Decide, and write that down before anything is done about it."""
         request = record.request
-        kept_cap = self._world.caps.get(id)
-        cap = None if kept_cap is None else kept_cap.value.replicas
         try:
             law = self._world.laws.law(request.law)
             settings = self._world.laws.settings(request.law, request.control.settings)
@@ -118,13 +118,10 @@ class ScalingLoop:
             _log_decision(id, decision)
         return decided, version, True
 
-    def _compared(self, id: str, record: Scaling, observation: Observation, now: float) -> Scaling:
+    def _compared(self, id: str, record: Scaling, observation: Observation, cap: int | None, now: float) -> Scaling:
         """The record after comparing it with what is there; unchanged when nothing follows from that."""
         request = record.request
-        kept_cap = self._world.caps.get(id)
-        bounds = Bounds.of(
-            request.replicas.min, request.replicas.max, None if kept_cap is None else kept_cap.value.replicas
-        )
+        bounds = Bounds.of(request.replicas.min, request.replicas.max, cap)
         seen = noted(record, observation, now)
         compared = reconcile(seen, observation, bounds, now)
         compared = compared.model_copy(
