@@ -41,6 +41,9 @@ BAR_POST = 0.250
 """Seconds of the slowest but one per cent of the POSTs."""
 BAR_CORE = 0.5
 """Of a core, for controller and monitor each."""
+BAR_PACE = 0.95
+"""Share of the decisions and measurements that the interval asks for. On a machine that others use, too, it falls below:
+``cores_at_pace`` is what would be taken at the whole of it."""
 BAR_GROWTH = 1.05
 """CPU of ten times as many submissions, as a share of ten times the CPU; what a window of a minute may err included."""
 CLIENTS, INTAKE, AT_ONCE, ITEMS = 50, 2000, 500, 10
@@ -235,11 +238,12 @@ def _observe(stage: Stage, ids: Sequence[str], seconds: float, settle: float) ->
     try:
         time.sleep(settle)
         before = {name: cpu_seconds(tree(part.pid)) for name, part in parts.items()}
-        counted, began = _decisions(stage), time.monotonic()
+        counted, began = _done(stage), time.monotonic()
         time.sleep(seconds)
         took = time.monotonic() - began
         cores = {name: (cpu_seconds(tree(part.pid)) - before[name]) / took for name, part in parts.items()}
-        decided = (_decisions(stage) - counted) / took
+        now = _done(stage)
+        kept = {name: (now[name] - counted[name]) / took * INTERVAL / len(ids) for name in now}
     finally:
         stop.set()
         player.join(30)
@@ -247,12 +251,18 @@ def _observe(stage: Stage, ids: Sequence[str], seconds: float, settle: float) ->
         "active": len(ids),
         "cores": {name: round(value, 4) for name, value in cores.items()},
         "threads": {name: threads(parts[name].pid) for name in SERVICES},
-        "share_of_decisions": decided * INTERVAL / len(ids),
+        "pace_kept": {name: round(share, 4) for name, share in kept.items()},
+        "cores_at_pace": {name: round(cores[name] / share, 4) for name, share in kept.items() if share},
     }
 
 
-def _decisions(stage: Stage) -> float:
-    return metric(stage.layouts[0].url("controller"), "asperathos_decisions_total")
+def _done(stage: Stage) -> dict[str, float]:
+    """What controller and monitor have done so far: decisions, measurements."""
+    layout = stage.layouts[0]
+    return {
+        "controller": metric(layout.url("controller"), "asperathos_decisions_total"),
+        "monitor": metric(layout.url("monitor"), "asperathos_loop_step_seconds_count"),
+    }
 
 
 def judge(figures: dict[str, Any]) -> list[str]:
@@ -270,17 +280,18 @@ def judge(figures: dict[str, Any]) -> list[str]:
     if steered is not None:
         many, few = steered[str(steered["many"])], steered[str(steered["few"])]
         for name in ("controller", "monitor"):
-            used = many["cores"][name]
+            used = many["cores_at_pace"][name]
             if used >= BAR_CORE:
                 missed.append(f"the {name} takes {used:.2f} cores, not under {BAR_CORE}")
-            growth = used / many["active"] / max(1e-9, few["cores"][name] / few["active"])
+            growth = used / many["active"] / max(1e-9, few["cores_at_pace"][name] / few["active"])
             if growth > BAR_GROWTH:
                 missed.append(f"the {name} takes {growth:.2f} times as much a submission with ten times as many")
         for name, count in many["threads"].items():
             if count > MOST_THREADS:
                 missed.append(f"the {name} has {count} threads")
-        if many["share_of_decisions"] < 0.95:
-            missed.append(f"{many['share_of_decisions']:.0%} of the decisions were made in time")
+        for name, share in many["pace_kept"].items():
+            if share < BAR_PACE:
+                missed.append(f"the {name} kept {share:.0%} of its pace, not {BAR_PACE:.0%}")
     return missed
 
 

@@ -32,6 +32,8 @@ from common.http.app import AppSettings, create_app
 from common.http.authentication import Accounts, Authenticator, FixedTokens
 from common.http.client import ServiceClient
 from common.http.gate import Gate, GateSettings
+from common.http.openapi import Table
+from common.http.openapi_route import register_openapi
 from common.http.server import ServerSettings, Service, serve
 from common.http.telemetry import Telemetry, forget_process, share_between_processes
 from common.http.throttle import Throttle
@@ -115,7 +117,6 @@ class Foundation:
             settings.redis_url.get_secret_value(), settings.redis_timeout, self.telemetry.reconnected("redis")
         )
         self.clock = RedisClock(self.redis, SystemClock())
-        self.clock.start()
         self.leases = RedisLeases(self.redis)
         self.wakeups = RedisWakeups(self.redis)
         journal = RedisJournal(self.redis)
@@ -140,6 +141,10 @@ class Foundation:
         )
         self._gate(door or Door()).install(app)
         return app
+
+    def describe(self, app: Flask, table: Table) -> None:
+        """Have the app describe its routes at /openapi.json."""
+        register_openapi(app, table, version("asperathos"))
 
     def client(self, base: str, timeout: float = 5.0, retries: int = 2) -> ServiceClient:
         """A client of another service."""
@@ -222,7 +227,7 @@ class Foundation:
 
     def service_of(self, app: Flask, loop: Loop | None) -> Service:
         """What a bootstrap hands to the server; at its end buffered metrics are written."""
-        return Service(app, loop, self._close)
+        return Service(app, loop, self.clock.start, self._close)
 
     def _close(self, timeout: float) -> None:
         self.clock.stop()

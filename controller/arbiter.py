@@ -10,9 +10,9 @@ The order, first come first served out of what is left:
    b. batches whose deadlines can be met, by deadline, those that have no time to spare first
       (earliest deadline until zero laxity),
    c. the other batches, the least work first: late ones, then those without a deadline;
-3. where submissions compete, what nobody wants goes to batches that can be early, in the same order: a batch that is
-   out of the way leaves room for those that are still to come, and costs the same replica seconds. A law that asks for
-   just enough would otherwise idle now and miss room later.
+3. where several deadlines are at stake, or were lately, what nobody wants goes to batches that can be early, in the
+   same order: a batch that is out of the way leaves room for those that are still to come, and costs the same replica
+   seconds. A law that asks for just enough would otherwise idle now and miss room later.
 
 Which deadlines can be met: with W the replica seconds left and C the replicas there are, a set of batches meets all
 its deadlines only if, for each deadline d, the work due by d fits: sum of W <= C * (time until d). Going by deadline,
@@ -38,10 +38,12 @@ TURN = 60.0
 """How long a turn lasts."""
 _MOST_TURNS = 0.25
 """At most this share of the capacity goes to turns, except to the first in line."""
-_TOLERANCE = 1.1
-"""Work may exceed what fits by this factor before a deadline is given up: it is an estimate."""
-COMPETING = 0.3
-"""Two or more deadlines on one cluster compete once so much of its capacity is wanted."""
+SHARED = "(shared)"
+"""Key of the demand, among the others, that remembers that deadlines met on this cluster. It wants nothing."""
+REMEMBERED = 1800.0
+"""Seconds for which that is remembered."""
+_SURELY = 0.999
+"""A share of the capacity that is less than all of it, however it was rounded."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _MOST_NAMED = 3
 
@@ -126,7 +128,7 @@ def taken_of(due: Share, mine: Demand, left: Mapping[str, float], capacity: Capa
 
 def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float, eager: bool = False) -> dict[str, Share]:
     """The shares of all. Their sum fits into the capacity. Unless ``eager`` nobody gets more than it wants."""
-    if _all_fit(demands.values(), capacity) and not (eager and _compete(demands.values(), capacity)):
+    if _all_fit(demands.values(), capacity) and not (eager and _compete(demands.values())):
         return {id: Share(demand.wanted) for id, demand in demands.items()}
     room = _Room(capacity)
     granted = dict.fromkeys(demands, 0)
@@ -139,7 +141,13 @@ def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float, eage
     for id in order if eager else ():
         if id in kept and granted[id] >= demands[id].wanted:
             granted[id] += room.grant(demands[id].requests, demands[id].early)
-    return {id: _told(id, demands, granted, order, given_up, capacity) for id in demands}
+    shares = {}
+    first: list[str] = []
+    for id in order:
+        shares[id] = _told(demands[id], granted[id], first, id in given_up, capacity)
+        if granted[id] > 0 and len(first) <= _MOST_NAMED:
+            first.append(id)
+    return shares
 
 
 def aged(demand: Demand, granted: int, now: float) -> Demand:
@@ -154,6 +162,16 @@ def aged(demand: Demand, granted: int, now: float) -> Demand:
     return demand.model_copy(
         update={"waiting_since": now if since is None or since > now else since, "turn_until": None}
     )
+
+
+def reminder(demands: Mapping[str, Demand], now: float) -> Demand | None:
+    """What to put among the demands as ``SHARED``, now that several deadlines are there; None: nothing new."""
+    known = demands.get(SHARED)
+    if known is not None and known.until is not None and 0.5 * REMEMBERED < known.until - now <= REMEMBERED:
+        return None
+    if not _compete(demand for id, demand in demands.items() if id != SHARED and demand.stands(now)):
+        return None
+    return Demand(wanted=0, most=0, deadline_at=now, until=now + REMEMBERED)
 
 
 def endangered(demands: Mapping[str, Demand], newcomer: str, capacity: Capacity, now: float) -> tuple[str, ...]:
@@ -211,11 +229,9 @@ def _all_fit(demands: Iterable[Demand], capacity: Capacity) -> bool:
     return all(room.grant(demand.requests, demand.wanted) == demand.wanted for demand in demands)
 
 
-def _compete(demands: Iterable[Demand], capacity: Capacity) -> bool:
-    """Whether deadlines are likely to get in each other's way."""
-    racing = [demand for demand in demands if demand.deadline_at is not None]
-    wanted = sum(portion(demand.requests, capacity) * demand.wanted for demand in racing)
-    return len(racing) > 1 and wanted >= COMPETING
+def _compete(demands: Iterable[Demand]) -> bool:
+    """Whether deadlines are likely to get in each other's way: there are several, or were lately."""
+    return sum(demand.deadline_at is not None for demand in demands) > 1
 
 
 def portion(requests: Requests, capacity: Capacity) -> float:
@@ -240,7 +256,7 @@ def _is_easy(demands: Iterable[Demand], capacity: Capacity, now: float) -> bool:
             if time <= 0:
                 return False
             whole += portion(demand.requests, capacity) * _work(demand, now) / time
-        if whole > 1.0:
+        if whole > _SURELY:
             return False
     return True
 
@@ -301,7 +317,7 @@ def _too_much(
         total += work
         if id in droppable:
             heapq.heappush(heap, (-work, id))
-        while heap and total > _TOLERANCE * whole * (deadline_at - now):
+        while heap and total > whole * (deadline_at - now):
             greatest, dropped = heapq.heappop(heap)
             total += greatest
             lost.add(dropped)
@@ -313,8 +329,8 @@ def _is_lost(demand: Demand, left: float, now: float) -> bool:
     if left <= 0:
         return True
     if demand.eta is not None and demand.wanted >= demand.most:
-        return demand.eta > _TOLERANCE * left
-    return _work(demand, now) > _TOLERANCE * demand.most * left
+        return demand.eta > left
+    return _work(demand, now) > demand.most * left
 
 
 def _work(demand: Demand, now: float) -> float:
@@ -343,29 +359,21 @@ def _in_order(
     return iter(sorted(demands, key=rank))
 
 
-def _told(
-    id: str,
-    demands: Mapping[str, Demand],
-    granted: Mapping[str, int],
-    order: list[str],
-    given_up: frozenset[str],
-    capacity: Capacity,
-) -> Share:
-    demand, replicas = demands[id], granted[id]
+def _told(demand: Demand, replicas: int, first: list[str], is_given_up: bool, capacity: Capacity) -> Share:
+    """``first``: who gets something before it, as many as are named and one more."""
     if replicas >= demand.wanted:
         return Share(replicas, "" if replicas == demand.wanted else _early(replicas, demand))
-    first = [other for other in order[: order.index(id)] if granted[other] > 0]
     told = f"arbiter: {replicas} of {demand.wanted} asked, {_has(capacity)}"
     if first:
         named = ", ".join(first[:_MOST_NAMED]) + (", ..." if len(first) > _MOST_NAMED else "")
         told += f"; {named} {'goes' if len(first) == 1 else 'go'} first"
-    if id in given_up:
+    if is_given_up:
         told += "; its deadline cannot be met beside theirs" if first else "; its deadline cannot be met"
     return Share(replicas, told)
 
 
 def _early(replicas: int, demand: Demand) -> str:
-    return f"arbiter: {replicas}, {demand.wanted} asked: others compete for the cluster, and it has room now"
+    return f"arbiter: {replicas}, {demand.wanted} asked: others share the cluster, and it has room now"
 
 
 def _has(capacity: Capacity) -> str:

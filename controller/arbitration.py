@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from common.domain.capacity import Capacity
 from common.ports import Board
-from controller.arbiter import Demand, aged
+from controller.arbiter import SHARED, Demand, aged, reminder
 from controller.capacity import Capacities
 from controller.deciding import Asked, Outcome, demand_of, settle
 from controller.ledger import Ledger
@@ -79,6 +79,9 @@ class Arbitration:
         known = self._ledgers.get(cluster)
         if known is None or not known.is_good(capacity, now):
             demands = self._board.exchange(cluster, id, demand)
+            shared = reminder(demands, now)
+            if shared is not None:
+                self._board.put(cluster, SHARED, shared)
             self._sweep(cluster, demands, now)
             known = self._ledgers[cluster] = Ledger(demands, capacity, now)
         known.put(id, demand)

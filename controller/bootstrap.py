@@ -22,6 +22,7 @@ from controller.counting import CountedDecisions, outcome
 from controller.lawbook import LawBook, read_laws
 from controller.loop import ScalingLoop, World
 from controller.record import CAPS, RECORDS, Cap, Scaling
+from controller.routes import TABLE
 from controller.service import SERVICE, ScalingService
 from controller.settings import Settings
 
@@ -75,6 +76,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             settings.scaling_keep,
         )
         register(app, service)
+        foundation.describe(app, TABLE)
         register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
     return foundation.service_of(app, loop)
 

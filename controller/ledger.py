@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.domain.capacity import Capacity
-from controller.arbiter import COMPETING, Demand, Share, allocate, amounts, portion, taken_of
+from controller.arbiter import Demand, Share, allocate, amounts, taken_of
 
 GOOD_FOR = 0.5
 """Seconds for which what was read of a large board is good for more decisions: so late the others' are seen."""
@@ -28,9 +28,8 @@ class Ledger:
         self._asked = dict.fromkeys(self._limits, 0.0)
         """Of each limited amount: what is asked for or still held, whichever is more."""
         self._held = dict.fromkeys(self._limits, 0.0)
-        self._racing = 0.0
-        """Share of the capacity that those with a deadline want."""
-        self._racers = 0
+        self._racing = 0
+        """How many have a deadline."""
         self._due: dict[str, Share] = {}
         self._due_for: dict[str, Demand] = {}
         for id, demand in demands.items():
@@ -62,7 +61,7 @@ class Ledger:
     def share(self, id: str, now: float, eager: bool) -> Share:
         """The share of one of the demands, as ``arbiter.share`` has it."""
         mine = self._demands[id]
-        if self._all_fit() and not (eager and self._racers > 1 and self._racing >= COMPETING):
+        if self._all_fit() and not (eager and self._racing > 1):
             return Share(mine.wanted)
         counted = self._due_for.get(id)
         if counted is None or _claim(counted, now) != _claim(mine, now):
@@ -84,8 +83,7 @@ class Ledger:
                 self._asked[name] += sign * amount * most
                 self._held[name] += sign * amount * demand.holding
         if demand.deadline_at is not None:
-            self._racers += sign
-            self._racing += sign * portion(demand.requests, self._capacity) * demand.wanted
+            self._racing += sign
 
 
 def _claim(demand: Demand, now: float) -> tuple[object, ...]:

@@ -56,6 +56,7 @@ from manager.permissions import Permissions
 from manager.quotas import HELD, Held, Quotas
 from manager.reach import ProbeSettings, ReachProbe, targets
 from manager.reports import Reports
+from manager.routes import TABLE
 from manager.runner_archive import NoArchive, RunnerArchive, read_archive
 from manager.service import MANAGER, ManagerService, Stores
 from manager.settings import Settings
@@ -148,6 +149,7 @@ def build(settings: Settings, roles: Roles) -> Service:
             foundation.clock,
         )
         register_users(app, users, foundation.audit)
+        foundation.describe(app, TABLE)
         colleagues = {
             name: _ClusterColleague(foundation.client(url, timeout=_CHECK_TIMEOUT, retries=0))
             for name, url in (("controller", settings.controller_url), ("monitor", settings.monitor_url))

@@ -42,12 +42,12 @@ class _TakerBody(_Body):
         return Taker(self.worker, self.index)
 
 
-class _ClaimBody(_TakerBody):
+class ClaimBody(_TakerBody):
     count: int = Field(default=1, ge=1, le=MOST_ITEMS)
     wait: float = Field(default=0.0, ge=0, le=_LONGEST_WAIT)
 
 
-class _Held(_Body):
+class Held(_Body):
     id: _Id
     attempt: int = Field(ge=1)
 
@@ -55,17 +55,17 @@ class _Held(_Body):
         return Outcome(self.id, self.attempt)
 
 
-H = TypeVar("H", bound=_Held)
+H = TypeVar("H", bound=Held)
 
 
-class _Finished(_Held):
+class Finished(Held):
     result: str = ""
 
     def outcome(self) -> Outcome:
         return Outcome(self.id, self.attempt, self.result)
 
 
-class _Failed(_Held):
+class Failed(Held):
     error: str = ""
     permanent: bool = False
 
@@ -73,7 +73,7 @@ class _Failed(_Held):
         return Outcome(self.id, self.attempt, self.error, self.permanent)
 
 
-class _OutcomesBody(_TakerBody, Generic[H]):
+class OutcomesBody(_TakerBody, Generic[H]):
     items: list[H] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
@@ -82,8 +82,8 @@ class _Deed:
     """What a worker may say about attempts. ``text`` names the field that is the body of the plain form."""
 
     name: str
-    body: type[_OutcomesBody[Any]]
-    item: type[_Held]
+    body: type[OutcomesBody[Any]]
+    item: type[Held]
     do: Callable[[str, Taker, Sequence[Outcome]], list[bool]]
     text: str = ""
 
@@ -95,16 +95,16 @@ def register_items(app: Flask, desk: ItemDesk, tokens: ItemTokens) -> None:
     def claim_items(id: str) -> Response:
         tokens.check(id, request.headers.get("Authorization", ""))
         if _is_plain():
-            asked = _examined(_plain_fields("worker", "index", "wait"), _ClaimBody)
+            asked = _examined(_plain_fields("worker", "index", "wait"), ClaimBody)
             return _plain_items(desk.claim(id, asked.taker, 1, asked.wait))
-        asked = _examined(_document(), _ClaimBody)
+        asked = _examined(_document(), ClaimBody)
         return _items(desk.claim(id, asked.taker, asked.count, asked.wait))
 
     for deed in (
-        _Deed("complete", _OutcomesBody[_Finished], _Finished, desk.complete, text="result"),
-        _Deed("fail", _OutcomesBody[_Failed], _Failed, desk.fail, text="error"),
-        _Deed("release", _OutcomesBody[_Held], _Held, desk.release),
-        _Deed("extend", _OutcomesBody[_Held], _Held, desk.extend),
+        _Deed("complete", OutcomesBody[Finished], Finished, desk.complete, text="result"),
+        _Deed("fail", OutcomesBody[Failed], Failed, desk.fail, text="error"),
+        _Deed("release", OutcomesBody[Held], Held, desk.release),
+        _Deed("extend", OutcomesBody[Held], Held, desk.extend),
     ):
         app.add_url_rule(
             f"/submissions/<id>/items/{deed.name}", f"items_{deed.name}", _route(deed, tokens), methods=["POST"]

@@ -18,6 +18,7 @@ from monitor.census import Census
 from monitor.loop import MonitorLoop, World
 from monitor.plugins import installed
 from monitor.record import MONITORING_RECORDS, Monitoring
+from monitor.routes import TABLE
 from monitor.service import SERVICE, MonitorService
 from monitor.settings import Settings
 
@@ -51,5 +52,6 @@ def build(settings: Settings, roles: Roles) -> Service:
     if roles.api:
         service = MonitorService(records, observations, metrics, foundation.wakeups, foundation.clock, monitors)
         register(app, service)
+        foundation.describe(app, TABLE)
         register_cluster_check(app, lambda: check_cluster(clusters.at(""), settings.namespace, SERVICE))
     return foundation.service_of(app, loop)

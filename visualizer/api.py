@@ -31,6 +31,8 @@ _STATIC = Path(__file__).parent / "static"
 _MOST_SPARKS = 100
 _TAIL = 200
 _MOST_TAIL = 5000
+LATEST = 1e11
+"""No moment of ours is later (Unix seconds); stores of time series know none that are much later."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -284,6 +286,6 @@ def _since() -> float:
         since = float(text)
     except ValueError:
         since = math.nan
-    if not math.isfinite(since) or since < 0:
+    if math.isnan(since) or not 0 <= since <= LATEST:
         raise BadRequest("since must be a moment in Unix seconds", [Fault("since", "must be Unix seconds")])
     return since

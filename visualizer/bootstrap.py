@@ -21,6 +21,7 @@ from visualizer.grafana.provisioning import Source, datasource_of
 from visualizer.grafana.visualizer import GrafanaVisualizer, Wanted
 from visualizer.login import Login
 from visualizer.loop import BoardSteps
+from visualizer.routes import TABLE
 from visualizer.service import SERVICE, BoardService, Freshness, Sources, Watching
 from visualizer.settings import Settings
 from visualizer.streams import Streams, StreamSettings, set_at_shutdown
@@ -55,6 +56,7 @@ def build(settings: Settings, roles: Roles) -> Service:
                 actions=settings.page_actions,
             ),
         )
+        foundation.describe(app, TABLE)
     if not roles.loop:
         return foundation.service_of(app, None)
     known = _known_ids(sources, foundation.clock, settings.board_check)

@@ -6,6 +6,7 @@ import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.fields import FieldInfo
 
 from common.domain.rules import Ruled
 from common.domain.units import parse_duration, parse_quantity
@@ -17,6 +18,12 @@ LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 MAX_DAYS = 36_525
 MAX_QUANTITY = 2.0**60
+
+
+def shown_as(pattern: re.Pattern[str]) -> FieldInfo:
+    """Have schemas tell the form of a text that a validator checks, in words of its own, anyway."""
+    told: FieldInfo = Field(json_schema_extra={"pattern": f"^({pattern.pattern})$"})
+    return told
 
 
 def _duration(value: object) -> float:
@@ -56,7 +63,12 @@ def _subdomain(text: str) -> str:
     return text
 
 
-Duration = Annotated[float, BeforeValidator(_duration)]
+Seconds = (
+    Annotated[float, Field(ge=0)]
+    | Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", examples=["90s", "30m", "1h30m"])]
+)
+"""How a duration is written."""
+Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=Seconds)]
 """Seconds, written as 90s, 30m, 1h30m or a number."""
 
 
@@ -64,12 +76,20 @@ def _positive_duration(value: object) -> float:
     return _positive(_duration(value))
 
 
-PositiveDuration = Annotated[float, BeforeValidator(_positive_duration)]
-Quantity = Annotated[str, BeforeValidator(_quantity)]
+Amount = (
+    Annotated[float, Field(gt=0)]
+    | Annotated[
+        str,
+        Field(pattern=r"^[0-9]+(\.[0-9]+)?(n|u|m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", examples=["500m", "2", "512Mi"]),
+    ]
+)
+"""How a quantity is written."""
+PositiveDuration = Annotated[float, BeforeValidator(_positive_duration, json_schema_input_type=Seconds)]
+Quantity = Annotated[str, BeforeValidator(_quantity, json_schema_input_type=Amount)]
 """A Kubernetes quantity, kept as written."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_printable)]
 Word = Annotated[Text, AfterValidator(_word)]
-ObjectName = Annotated[str, AfterValidator(_subdomain)]
+ObjectName = Annotated[str, AfterValidator(_subdomain), shown_as(DNS_LABEL)]
 Argument = Annotated[str, StringConstraints(max_length=131_072)]
 Whole = Annotated[int, Field(strict=True)]
 """A number without fraction: neither text nor true nor 5.0."""

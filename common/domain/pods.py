@@ -87,7 +87,13 @@ def _user(value: object) -> object:
     return value
 
 
-User = Annotated[int | Literal["image"] | None, BeforeValidator(_user)]
+UserId = Annotated[int, Field(ge=0, le=_MOST_ID)]
+User = Annotated[
+    int | Literal["image"] | None,
+    BeforeValidator(
+        _user, json_schema_input_type=Annotated[int, Field(ge=0, le=_MOST_ID)] | Literal["image", "root"] | None
+    ),
+]
 Key = Annotated[str, AfterValidator(lambda value: _checked(qualified_problem(value), value))]
 LabelValue = Annotated[str, AfterValidator(lambda value: _checked(label_value_problem(value), value))]
 Weight = Annotated[Whole, Field(ge=1, le=100)]
@@ -195,7 +201,7 @@ class Volume(Strict):
     read_only: Flag = Field(default=False, description="Refuse writes.")
     optional: Flag = Field(default=False, description="Start also when the secret or config map is missing.")
 
-    @field_validator("empty_dir", mode="before")
+    @field_validator("empty_dir", mode="before", json_schema_input_type=EmptyDir | bool | None)
     @classmethod
     def _short_empty_dir(cls, value: object) -> object:
         if value is True:

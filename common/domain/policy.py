@@ -73,7 +73,7 @@ def _rules(need: Need, *routes: str) -> dict[tuple[str, str], Need]:
 
 
 _EVERYWHERE = {
-    **_rules(Need.PUBLIC, "GET /healthz", "GET /readyz"),
+    **_rules(Need.PUBLIC, "GET /healthz", "GET /readyz", "GET /openapi.json"),
     **_rules(Need.METRICS, "GET /metrics"),
 }
 _SPELLINGS = ("scaling", "scailing", "scalinig")

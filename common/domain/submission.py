@@ -27,6 +27,7 @@ from common.domain.fields import (
     Word,
     label_problem,
     qualified_problem,
+    shown_as,
 )
 from common.domain.pods import Affinity, KeyReference, Resources, Toleration, User, Volume
 from common.domain.progress import Counts
@@ -214,7 +215,9 @@ class SubmissionSpec(Strict):
         ),
     )
 
-    name: str = Field(default="job", description="Lower case letters, digits and dashes, at most 40.")
+    name: Annotated[str, shown_as(NAME)] = Field(
+        default="job", description="Lower case letters, digits and dashes, at most 40."
+    )
     image: Word | None = Field(default=None, description="Container image; the local cluster needs none.")
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
         default="IfNotPresent", description="When nodes fetch the image: IfNotPresent, Always or Never."
@@ -257,8 +260,12 @@ class SubmissionSpec(Strict):
     service_account: ObjectName | None = Field(
         default=None, description="Service account of the pods, its token mounted; absent: no token."
     )
-    namespace: str | None = Field(default=None, description="Kubernetes namespace; the manager's when absent.")
-    cluster: str | None = Field(default=None, description="Name of the cluster to run on; the active one when absent.")
+    namespace: Annotated[str, shown_as(DNS_LABEL)] | None = Field(
+        default=None, description="Kubernetes namespace; the manager's when absent."
+    )
+    cluster: Annotated[str, shown_as(CLUSTER_NAME)] | None = Field(
+        default=None, description="Name of the cluster to run on; the active one when absent."
+    )
     priority: Priority = Field(default=Priority.NORMAL, description="low, normal or high.")
     grace_period: Annotated[Duration, Field(le=3600)] = Field(
         default=30.0, description="Seconds a replica gets between SIGTERM and SIGKILL."
@@ -269,7 +276,7 @@ class SubmissionSpec(Strict):
     labels: dict[str, str] = Field(default_factory=dict, description="Kubernetes labels of everything made for it.")
     annotations: dict[str, str] = Field(default_factory=dict, description="Kubernetes annotations of its Job and pods.")
 
-    @field_validator("workload", mode="before")
+    @field_validator("workload", mode="before", json_schema_input_type=Workload | str | list[str] | None)
     @classmethod
     def _short_workload(cls, value: object) -> object:
         if isinstance(value, str):
@@ -278,7 +285,7 @@ class SubmissionSpec(Strict):
             return {"items": value}
         return value
 
-    @field_validator("dashboard", mode="before")
+    @field_validator("dashboard", mode="before", json_schema_input_type=Dashboard | bool)
     @classmethod
     def _short_dashboard(cls, value: object) -> object:
         return {"enabled": value} if isinstance(value, bool) else value
@@ -304,7 +311,7 @@ class SubmissionSpec(Strict):
             raise ValueError("must be the name of a cluster")
         return value
 
-    @field_validator("env", mode="before")
+    @field_validator("env", mode="before", json_schema_input_type=dict[str, str | int | float | KeyReference])
     @classmethod
     def _env_values(cls, value: object) -> object:
         if not isinstance(value, dict):

@@ -147,8 +147,8 @@ class ForecastAnswer(Contract):
     """What the cluster has for all submissions, None when that is not known."""
 
 
-class ScalingView(Contract):
-    """GET /scaling/:id."""
+class ListedScaling(Contract):
+    """One of GET /scaling."""
 
     active: bool
     law: str
@@ -162,6 +162,11 @@ class ScalingView(Contract):
     """Whether workers are being asked to finish, so that the Job can be lowered."""
     problem: str = ""
     """Why the cluster refused the last change, empty when it did not."""
+
+
+class ScalingView(ListedScaling):
+    """GET /scaling/:id."""
+
     decisions: tuple[Decision, ...] = ()
 
 

@@ -50,7 +50,7 @@ class ReportMaker:
         submission = self._found(id, partial)
         status = self._service.status(id)
         observation = self._stores.observations.all([id]).get(id)
-        series = self._series(id, partial, rows)
+        series = self._series(id, rows)
         kept, failures = self._of_items(submission, status["counts"]["dead"], observation)
         ended = submission.state.terminal
         at = submission.finished_at if submission.finished_at is not None else submission.created_at
@@ -94,9 +94,10 @@ class ReportMaker:
             )
         return submission
 
-    def _series(self, id: str, partial: bool, rows: int | None) -> Mapping[str, Row]:
+    def _series(self, id: str, rows: int | None) -> Mapping[str, Row]:
         try:
-            found: Mapping[str, Row] = self._detailed.detailed(id, partial, rows)
+            # Of one that has ended, too: its last measurement may still be under way.
+            found: Mapping[str, Row] = self._detailed.detailed(id, True, rows)
         except NotFound:
             # It ended before anything was measured.
             return {}

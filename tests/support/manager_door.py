@@ -97,11 +97,15 @@ class FakeDetailed:
 
     series: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, bool, int | None]] = field(default_factory=list)
+    measured: set[str] = field(default_factory=set)
+    """Submissions that are measured still: of them there is word of that, unless a part is enough."""
 
     def detailed(self, id: str, partial: bool = False, rows: int | None = None) -> Any:
         self.asked.append((id, partial, rows))
         if id not in self.series:
             raise NotFound(f"{id} was never measured")
+        if id in self.measured and not partial:
+            return {"message": "Job is running yet!"}
         return self.series[id]
 
 

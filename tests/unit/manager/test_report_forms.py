@@ -98,7 +98,14 @@ def test_the_json_is_simple_or_detailed(door: Door) -> None:
     assert detailed["series"] == SERIES
     assert detailed["decisions"][0]["reason"] == "late"
     assert detailed["spec"]["run"] == NATIVE["run"]
-    assert door.detailed.asked[-1] == (id, False, 50)
+    assert door.detailed.asked[-1] == (id, True, 50)
+
+
+@pytest.mark.parametrize("form", ["json", "html", "text", "csv"])
+def test_what_has_ended_and_is_measured_still_has_its_report(door: Door, form: str) -> None:
+    id = ended(door)
+    door.detailed.measured.add(id)
+    assert door.client.get(f"/submissions/{id}/report?format={form}").status_code == 200
 
 
 def test_the_table_has_every_item(door: Door) -> None:
