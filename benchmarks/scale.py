@@ -42,8 +42,8 @@ BAR_POST = 0.250
 BAR_CORE = 0.5
 """Of a core, for controller and monitor each."""
 BAR_PACE = 0.95
-"""Share of the decisions and measurements that the interval asks for. On a machine that others use, too, it falls below:
-``cores_at_pace`` is what would be taken at the whole of it."""
+"""Share of the decisions and measurements that the interval asks for. It falls below on a machine that others use, too:
+``cores_at_pace`` is what the whole of it would take."""
 BAR_GROWTH = 1.05
 """CPU of ten times as many submissions, as a share of ten times the CPU; what a window of a minute may err included."""
 CLIENTS, INTAKE, AT_ONCE, ITEMS = 50, 2000, 500, 10
@@ -156,7 +156,8 @@ def intake(submissions: int, at_once: int, clients: int) -> dict[str, Any]:
             documents = [document(number, ITEMS, 1.0) for number in range(submissions)]
             seconds, ids, answers = post_all(stage.layouts[0].ports["manager"], documents, clients)
             posted = time.monotonic() - began
-            print(f"posted in {posted:.1f} s: {dict(answers)}", file=sys.stderr)
+            told = f"{1000 * quantile(seconds, 0.5):.0f} ms at p50, {1000 * quantile(seconds, 0.99):.0f} ms at p99"
+            print(f"posted in {posted:.1f} s, {told}: {dict(answers)}", file=sys.stderr)
             most, accepted, played = 0, 0, set[str]()
             full = wait_until(lambda: watcher.states()[State.ONGOING] >= at_once, 600, "not so many run at once")
             end = time.monotonic() + 1800
