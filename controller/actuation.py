@@ -17,6 +17,8 @@ from controller.record import Scaling
 
 LOOK = 2.0
 """Seconds between two comparisons of what was asked with what is there, between decisions."""
+LOOK_WHEN_EVEN = 5.0
+"""The same while all that was asked for is there: of a thousand submissions few have anything to compare."""
 DRAIN_TICK = 0.5
 """Seconds between two looks at a drain."""
 UNEVEN = 5.0
@@ -128,6 +130,19 @@ def reconcile(record: Scaling, observation: Observation, bounds: Bounds, now: fl
     return _with_extra(
         record, seen.observed + seen.pending, observation.counts.ready > 0, most_extra(record, seen, bounds), now
     )
+
+
+def next_look(record: Scaling, observation: Observation) -> float:
+    """Seconds to the next comparison."""
+    if record.drain_since is not None:
+        return DRAIN_TICK
+    seen = observation.replicas
+    is_even = (
+        record.requested == record.desired == seen.requested == seen.observed + seen.pending
+        and record.extra == 0
+        and record.uneven_since is None
+    )
+    return LOOK_WHEN_EVEN if is_even else LOOK
 
 
 def most_extra(record: Scaling, seen: Replicas, bounds: Bounds) -> int:

@@ -42,6 +42,8 @@ SHARED = "(shared)"
 """Key of the demand, among the others, that remembers that deadlines met on this cluster. It wants nothing."""
 REMEMBERED = 1800.0
 """Seconds for which that is remembered."""
+_SURELY = 0.999
+"""A share of the capacity that is less than all of it, however it was rounded."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _MOST_NAMED = 3
 
@@ -109,7 +111,13 @@ def share(id: str, demands: Mapping[str, Demand], capacity: Capacity, now: float
     for key, demand in standing.items():
         if key != id:
             room.take(demand.requests, demand.holding)
-    there = max(mine.holding, room.fits(mine.requests, due.replicas))
+    return taken_of(due, mine, room.left, capacity)
+
+
+def taken_of(due: Share, mine: Demand, left: Mapping[str, float], capacity: Capacity) -> Share:
+    """What can be taken now of the share that is due, with so much of each amount not held by others; no limit is set
+    to what is not named."""
+    there = max(mine.holding, _fitting(mine.requests, due.replicas, left))
     if there < due.replicas:
         if there >= mine.wanted:
             return Share(there, "" if there == mine.wanted else _early(there, mine))
@@ -133,7 +141,13 @@ def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float, eage
     for id in order if eager else ():
         if id in kept and granted[id] >= demands[id].wanted:
             granted[id] += room.grant(demands[id].requests, demands[id].early)
-    return {id: _told(id, demands, granted, order, given_up, capacity) for id in demands}
+    shares = {}
+    first: list[str] = []
+    for id in order:
+        shares[id] = _told(demands[id], granted[id], first, id in given_up, capacity)
+        if granted[id] > 0 and len(first) <= _MOST_NAMED:
+            first.append(id)
+    return shares
 
 
 def aged(demand: Demand, granted: int, now: float) -> Demand:
@@ -163,6 +177,10 @@ def reminder(demands: Mapping[str, Demand], now: float) -> Demand | None:
 def endangered(demands: Mapping[str, Demand], newcomer: str, capacity: Capacity, now: float) -> tuple[str, ...]:
     """Who would meet its deadline without the newcomer (one of the demands), but not with it. May name the newcomer
     itself, when it cannot meet its own beside the others."""
+    if _is_easy(demands.values(), capacity, now):
+        mine = demands[newcomer]
+        is_kept = mine.deadline_at is None or not (mine.urgent or _is_lost(mine, mine.deadline_at - now, now))
+        return () if is_kept else (newcomer,)
     before = {id: demand for id, demand in demands.items() if id != newcomer}
     kept_before, _ = _choose(before, capacity, now)
     kept, _ = _choose(demands, capacity, now)
@@ -176,30 +194,30 @@ class _Room:
     """What is left of a capacity."""
 
     def __init__(self, capacity: Capacity) -> None:
-        self._left = {
-            name: math.inf if value is None else float(value) for name, value in capacity.model_dump().items()
-        }
-
-    def fits(self, requests: Requests, wanted: int) -> int:
-        """How many of so many replicas fit."""
-        fitting = float(wanted)
-        for name, amount in _amounts(requests):
-            fitting = min(fitting, self._left[name] / amount + 1e-9)
-        return max(0, math.floor(fitting))
+        self.left = {name: math.inf if value is None else float(value) for name, value in capacity.model_dump().items()}
 
     def take(self, requests: Requests, replicas: int) -> None:
         """Take it away, there or not."""
-        for name, amount in _amounts(requests):
-            self._left[name] -= amount * replicas
+        for name, amount in amounts(requests):
+            self.left[name] -= amount * replicas
 
     def grant(self, requests: Requests, wanted: int) -> int:
         """Take what fits; returns how many."""
-        granted = self.fits(requests, wanted)
+        granted = _fitting(requests, wanted, self.left)
         self.take(requests, granted)
         return granted
 
 
-def _amounts(requests: Requests) -> Iterator[tuple[str, float]]:
+def _fitting(requests: Requests, wanted: int, left: Mapping[str, float]) -> int:
+    """How many of so many replicas fit into what is left."""
+    fitting = float(wanted)
+    for name, amount in amounts(requests):
+        fitting = min(fitting, left.get(name, math.inf) / amount + 1e-9)
+    return max(0, math.floor(fitting))
+
+
+def amounts(requests: Requests) -> Iterator[tuple[str, float]]:
+    """What a replica takes of each thing it takes any of."""
     yield "replicas", 1.0
     for name, amount in (("cpu", requests.cpu), ("memory", requests.memory), ("gpus", float(requests.gpus))):
         if amount > 0:
@@ -216,14 +234,31 @@ def _compete(demands: Iterable[Demand]) -> bool:
     return sum(demand.deadline_at is not None for demand in demands) > 1
 
 
-def _portion(requests: Requests, capacity: Capacity) -> float:
+def portion(requests: Requests, capacity: Capacity) -> float:
     """The share of the capacity that one replica takes, of whatever it takes most of."""
-    limits = capacity.model_dump()
-    portions = (amount / limits[name] if limits[name] else math.inf for name, amount in _amounts(requests))
-    return max(
-        (portion for portion, (name, _) in zip(portions, _amounts(requests), strict=True) if limits[name] is not None),
-        default=0.0,
-    )
+    most = 0.0
+    for name, amount in amounts(requests):
+        limit = getattr(capacity, name)
+        if limit is not None:
+            most = max(most, amount / limit if limit else math.inf)
+    return most
+
+
+def _is_easy(demands: Iterable[Demand], capacity: Capacity, now: float) -> bool:
+    """Whether all deadlines that can be met can be met together, for sure: when the shares of the capacity that each
+    needs steadily from now to its deadline sum up to less than one, so does the work due by any of the deadlines."""
+    whole = 0.0
+    for demand in demands:
+        if demand.urgent:
+            whole += portion(demand.requests, capacity) * demand.wanted
+        elif demand.deadline_at is not None and not _is_lost(demand, demand.deadline_at - now, now):
+            time = demand.deadline_at - now
+            if time <= 0:
+                return False
+            whole += portion(demand.requests, capacity) * _work(demand, now) / time
+        if whole > _SURELY:
+            return False
+    return True
 
 
 def _turns(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> list[str]:
@@ -238,7 +273,7 @@ def _turns(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> lis
     chosen: list[str] = []
     taken = 0.0
     for id in due:
-        taken += _portion(demands[id].requests, capacity) * demands[id].least
+        taken += portion(demands[id].requests, capacity) * demands[id].least
         if chosen and taken > _MOST_TURNS:
             break
         chosen.append(id)
@@ -254,7 +289,7 @@ def _choose(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> tu
         peers = {id: demand for id, demand in demands.items() if demand.priority is priority}
         for demand in peers.values():
             if demand.urgent:
-                whole -= _portion(demand.requests, capacity) * demand.wanted
+                whole -= portion(demand.requests, capacity) * demand.wanted
         candidates: list[tuple[float, float, str]] = []
         for id, demand in peers.items():
             if demand.urgent or demand.deadline_at is None:
@@ -262,7 +297,7 @@ def _choose(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> tu
             if _is_lost(demand, demand.deadline_at - now, now):
                 given_up.add(id)
             else:
-                due = _work(demand, now) * _portion(demand.requests, capacity)
+                due = _work(demand, now) * portion(demand.requests, capacity)
                 candidates.append((demand.deadline_at, due, id))
         lost = _too_much(kept, candidates, max(0.0, whole), now)
         given_up |= lost
@@ -324,27 +359,19 @@ def _in_order(
     return iter(sorted(demands, key=rank))
 
 
-def _told(
-    id: str,
-    demands: Mapping[str, Demand],
-    granted: Mapping[str, int],
-    order: list[str],
-    given_up: frozenset[str],
-    capacity: Capacity,
-) -> Share:
-    demand, replicas = demands[id], granted[id]
+def _told(demand: Demand, replicas: int, first: list[str], is_given_up: bool, capacity: Capacity) -> Share:
+    """``first``: who gets something before it, as many as are named and one more."""
     if replicas >= demand.wanted:
         return Share(replicas, "" if replicas == demand.wanted else _early(replicas, demand))
     if _Room(capacity).fits(demand.requests, 1) == 0:
         asks = demand.requests
         each = ", ".join(_sizes(asks.cpu or None, asks.memory or None, asks.gpus or None)) or "a place"
         return Share(replicas, f"arbiter: none fits, each asks for {each}; {_has(capacity)}")
-    first = [other for other in order[: order.index(id)] if granted[other] > 0]
     told = f"arbiter: {replicas} of {demand.wanted} asked, {_has(capacity)}"
     if first:
         named = ", ".join(first[:_MOST_NAMED]) + (", ..." if len(first) > _MOST_NAMED else "")
         told += f"; {named} {'goes' if len(first) == 1 else 'go'} first"
-    if id in given_up:
+    if is_given_up:
         told += "; its deadline cannot be met beside theirs" if first else "; its deadline cannot be met"
     return Share(replicas, told)
 

@@ -14,7 +14,7 @@ from common.domain.progress import Decision, Observation
 from common.http.contracts import ScalingRequest
 from common.logging import get_logger
 from common.ports import Clock, Clusters, Journal, Queues, Records, Texts
-from controller.actuation import DRAIN_TICK, LOOK, Aim, aim, most_extra, move, only_last_items, patched, reconcile
+from controller.actuation import Aim, aim, most_extra, move, next_look, only_last_items, patched, reconcile
 from controller.arbitration import Arbitration
 from controller.deciding import Asked, ask, is_due, is_over, noted
 from controller.foresight import latest
@@ -66,17 +66,19 @@ class ScalingLoop:
         if observation is None:
             return min(_AWAITING, kept.value.request.control.interval)
         record, version = kept.value, kept.version
+        kept_cap = self._world.caps.get(id)
+        cap = None if kept_cap is None else kept_cap.value.replicas
         assert_limit = False
         if is_due(record, now):
-            record, version, assert_limit = self._decided(id, record, version, observation, now)
+            record, version, assert_limit = self._decided(id, record, version, observation, cap, now)
         if is_over(observation) or record.job_ended:
             return min(_IDLE, record.request.control.interval)
-        compared = self._compared(id, record, observation, now)
+        compared = self._compared(id, record, observation, cap, now)
         moved = self._moved(id, compared, observation, now, assert_limit)
         if moved != record:
             self._world.records.update(id, moved, version)
             self._announce(id, record, moved, now)
-        return self._wait(moved, now)
+        return min(next_look(moved, observation), _to_decision(moved, now))
 
     def _observation(self, id: str) -> Observation | None:
         try:
@@ -87,12 +89,10 @@ class ScalingLoop:
         return None if kept is None else kept.value
 
     def _decided(
-        self, id: str, record: Scaling, version: int, observation: Observation, now: float
+        self, id: str, record: Scaling, version: int, observation: Observation, cap: int | None, now: float
     ) -> tuple[Scaling, int, bool]:
         """Decide, and write that down before anything is done about it."""
         request = record.request
-        kept_cap = self._world.caps.get(id)
-        cap = None if kept_cap is None else kept_cap.value.replicas
         try:
             law = self._world.laws.law(request.law)
             settings = self._world.laws.settings(request.law, request.control.settings)
@@ -118,13 +118,10 @@ class ScalingLoop:
             _log_decision(id, decision)
         return decided, version, True
 
-    def _compared(self, id: str, record: Scaling, observation: Observation, now: float) -> Scaling:
+    def _compared(self, id: str, record: Scaling, observation: Observation, cap: int | None, now: float) -> Scaling:
         """The record after comparing it with what is there; unchanged when nothing follows from that."""
         request = record.request
-        kept_cap = self._world.caps.get(id)
-        bounds = Bounds.of(
-            request.replicas.min, request.replicas.max, None if kept_cap is None else kept_cap.value.replicas
-        )
+        bounds = Bounds.of(request.replicas.min, request.replicas.max, cap)
         seen = noted(record, observation, now)
         compared = reconcile(seen, observation, bounds, now)
         compared = compared.model_copy(
@@ -190,10 +187,10 @@ class ScalingLoop:
             message = f"the cluster refuses {after.desired} replicas: {after.problem}"
             self._world.journal.append(EVENTS, id, Event(at=now, kind="scaling", message=message, warning=True))
 
-    def _wait(self, record: Scaling, now: float) -> float:
-        since = 0.0 if record.decided_at is None else now - record.decided_at
-        remaining = max(0.05, record.request.control.interval - max(0.0, since))
-        return min(DRAIN_TICK if record.drain_since is not None else LOOK, remaining)
+
+def _to_decision(record: Scaling, now: float) -> float:
+    since = 0.0 if record.decided_at is None else now - record.decided_at
+    return max(0.05, record.request.control.interval - max(0.0, since))
 
 
 def _tell_limit(queue: ServiceQueue, limit: int | None) -> None:

@@ -15,9 +15,13 @@ from common.domain.submission import ORIGINS, SubmissionSpec
 from common.http.client import ServiceClient
 from common.http.contracts import LawRequest
 from common.plugins import PluginInfo, list_plugins
+from common.ports import Clock
 from manager.permissions import Permissions, refusals, remarks
 from manager.workload import Sources, WorkloadSettings, check_workload, installed_sources
 
+_KNOWN_FOR = 30.0
+"""Seconds for which a law and its settings that were right are taken to be so."""
+_MOST_KNOWN, _MOST_TEXT = 1000, 4096
 _BUILT_IN_VISUALIZERS = ("builtin", "grafana", "k8s-grafana")
 
 
@@ -44,6 +48,26 @@ class RestLaws:
 
     def validate(self, request: LawRequest) -> None:
         self._client.post("/scaling/validate", request)
+
+
+class KnownLaws:
+    """Implements Laws: what was right a moment ago is not asked again, for most submissions ask for the same."""
+
+    def __init__(self, laws: Laws, clock: Clock) -> None:
+        self._laws = laws
+        self._clock = clock
+        self._right: dict[str, float] = {}
+        """Until when (monotonic seconds), by the request's text."""
+
+    def validate(self, request: LawRequest) -> None:
+        text, now = request.model_dump_json(), self._clock.monotonic()
+        if now < self._right.get(text, 0.0):
+            return
+        self._laws.validate(request)
+        if len(self._right) >= _MOST_KNOWN:
+            self._right.clear()
+        if len(text) <= _MOST_TEXT:
+            self._right[text] = now + _KNOWN_FOR
 
 
 class Admission:

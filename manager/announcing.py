@@ -57,10 +57,12 @@ class Others:
 
 @dataclass(frozen=True)
 class AnnounceRules:
-    """Durations in seconds. ``check``: how often services are asked whether they still know; ``retry``: the pause
-    after a failure, doubling up to ``retry_cap``."""
+    """Durations in seconds. ``check``: how often services are asked whether they still know, but never more than
+    ``check_rate`` times a second for all submissions together; ``retry``: the pause after a failure, doubling up to
+    ``retry_cap``."""
 
     check: float = 15.0
+    check_rate: float = 10.0
     retry: float = 1.0
     retry_cap: float = 30.0
 
@@ -249,7 +251,7 @@ class Announcer:
             self._failed(told, service, submission.id, error)
             return
         told.version, told.failures, told.problem = version, 0, ""
-        told.due = now + self._rules.check
+        told.due = now + max(self._rules.check, len(self._memories) / self._rules.check_rate)
 
     def _failed(self, told: _Told, service: str, id: str, error: AsperathosError) -> None:
         told.failures += 1

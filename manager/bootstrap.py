@@ -30,7 +30,7 @@ from common.http.telemetry import SUBMISSIONS
 from common.logging import get_logger
 from common.loop import Loop
 from common.ports import Clock, Cluster
-from manager.admission import Admission, RestLaws
+from manager.admission import Admission, KnownLaws, RestLaws
 from manager.announcing import Announcer, Others
 from manager.api import register
 from manager.book import Book
@@ -45,6 +45,7 @@ from manager.item_tokens import ItemTokens, shared_secret
 from manager.keyring import Keyring
 from manager.launching import Launcher
 from manager.lifecycle import LifecycleRules
+from manager.line import LINE_RECORDS, Line, LineSteps, Standing
 from manager.loading import Loader
 from manager.logkeeping import LogKeeper
 from manager.loop import LoopRules, ManagerLoop, Tools
@@ -123,7 +124,8 @@ def build(settings: Settings, roles: Roles) -> Service:
     app = foundation.app({"loop": loop.check} if loop is not None else None, door)
     if roles.api:
         controller = foundation.client(settings.controller_url, timeout=_LOOP_TIMEOUT, retries=1)
-        admission = Admission(settings, RestLaws(controller), permissions=_permissions(settings))
+        laws = KnownLaws(RestLaws(controller), foundation.clock)
+        admission = Admission(settings, laws, permissions=_permissions(settings))
         clusters = _registry(foundation, settings, stores)
         outlook = Outlook(
             RestForeseer(controller),
@@ -132,8 +134,10 @@ def build(settings: Settings, roles: Roles) -> Service:
             foundation.clock,
             settings.admission,
         )
-        quotas = Quotas(RedisBoard(foundation.redis, HELD, Held, _QUOTAS_KEPT), stores.records)
-        service = ManagerService(stores, admission, clusters, outlook, quotas, settings.idempotency_keep)
+        held = RedisBoard(foundation.redis, HELD, Held, _QUOTAS_KEPT)
+        quotas = Quotas(held, stores.records, settings.max_items)
+        line = _line(foundation, settings, stores)
+        service = ManagerService(stores, admission, clusters, outlook, quotas, line, settings.idempotency_keep)
         monitor = _MonitorsReports(foundation.client(settings.monitor_url, timeout=_REPORT_TIMEOUT))
         following = FollowRules(most=settings.log_followers, limit=settings.log_follow_limit)
         reports = Reports(stores, service, monitor, settings.namespace, following)
@@ -228,7 +232,12 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         archive=lambda id: RedisQueue(foundation.redis, id),
     )
     steps = ManagerLoop(tools, rules)
-    return foundation.loop(steps, steps.forget_all)
+    return foundation.loop(LineSteps(steps, _line(foundation, settings, stores), clock), steps.forget_all)
+
+
+def _line(foundation: Foundation, settings: Settings, stores: Stores) -> Line:
+    standing = RedisRecords(foundation.redis, LINE_RECORDS, Standing)
+    return Line(stores.records, standing, foundation.wakeups, settings.max_running, settings.max_waiting)
 
 
 def _probe(settings: Settings, cluster: Cluster, clock: Clock) -> ReachProbe:

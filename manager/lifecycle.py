@@ -6,6 +6,7 @@ The life of a submission, as a reader should know it before reading the code:
                                                             |  Job ended with items left, or lost all pods: Launch again
     terminal --TellEnd, CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
 
+Where only so many run at once, one that is created rests until its turn comes (see ``line``).
 An intention of the user overrides this from anywhere before a terminal state: stop asks the workers to finish what
 they hold and waits for them, terminate does not. Every step is idempotent and may be taken again after a crash.
 """
@@ -50,6 +51,8 @@ class LifecycleRules:
     """Between two looks at a running submission."""
     watch_near_end: float = 0.2
     """The same when its end is near."""
+    watch_waiting: float = 30.0
+    """Between two looks at one that waits for its turn: it is nudged when that comes."""
     tell_again: float = 10.0
     """Between two tries to tell the other services of an end."""
     most_rest: float = 3600.0
@@ -201,7 +204,7 @@ def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> St
     if submission.intent is Intent.STOP:
         return _stop(submission, facts, rules)
     if submission.state is State.CREATED:
-        return Begin()
+        return Rest(rules.watch_waiting) if submission.waits else Begin()
     if submission.state is State.LOADING:
         return _start(submission, facts, rules)
     return _run(submission, facts, rules)

@@ -14,6 +14,7 @@ from asperathos_worker.queue.records import NewItem
 from common.domain.errors import WorkloadError
 from common.domain.submission import Submission, Workload
 from common.ports import Clock
+from manager.quotas import whose_quota
 
 OpenItems = Callable[[Workload | None], Iterator[str]]
 """Opens a workload anew; raises WorkloadError, also while it is read."""
@@ -79,7 +80,7 @@ class Loader:
                 payloads = list(itertools.islice(reading.items, self._batch))
                 if 0 < submission.item_quota < count + len(payloads):
                     raise WorkloadError(
-                        f"the workload has more than {submission.item_quota} items, the quota of {submission.owner}"
+                        f"the workload has more than {submission.item_quota} items, {whose_quota(submission)}"
                     )
                 if payloads:
                     queue.put([NewItem(payload, str(count + offset)) for offset, payload in enumerate(payloads)])

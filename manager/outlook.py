@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +27,9 @@ _MOST_COUNTED = 1_000_000
 _LONGEST_COUNT = 10.0
 """Seconds."""
 _LOOK = 4096
+_MOST_JUDGED = 2
+"""Submissions that are judged at once. An answer costs as much as all the rest of taking a submission in; it is advice,
+and the first decision says the same a moment later, so where many come at once it is what is left out first."""
 
 
 class Foreseer(Protocol):
@@ -69,6 +73,7 @@ class Outlook:
         self._open_items = open_items
         self._clock = clock
         self._policy = policy
+        self._judging = threading.BoundedSemaphore(_MOST_JUDGED)
 
     def count(self, workload: Workload | None) -> Count:
         """Count the items, for ten seconds or up to a million. Raises WorkloadError."""
@@ -112,12 +117,16 @@ class Outlook:
         workload = spec.workload
         if self._policy == "off" or spec.kind is not Kind.BATCH or workload is None or workload.items is None:
             return ()
+        if not self._judging.acquire(blocking=self._policy == "refuse"):
+            return ("control: whether deadlines can be met was not looked at, for many submissions come at once",)
         try:
             answer = self.ask(spec, cluster, len(workload.items))
         except AsperathosError as error:
             log.warning("not_foreseen", name=spec.name, error=error.message)
             unknown = f"control: whether deadlines can be met is not known: {error.message}"
             return (unknown,) if self._policy == "refuse" else ()
+        finally:
+            self._judging.release()
         warnings = dangers(answer)
         if warnings and self._policy == "refuse" and (answer.endangered or not answer.fits):
             raise Conflict("; ".join(warnings), [Fault("deadline", warning) for warning in warnings])

@@ -22,20 +22,32 @@ class Held(BaseModel):
     at: float
 
 
+def whose_quota(submission: Submission) -> str:
+    """Who sets how many items it may have."""
+    return f"the quota of {submission.owner}" if submission.owner else "the limit"
+
+
 class Quotas:
     """Counts before it lets in, so that users who hand in many at once never have more than they may; of those who are
     at their limit then, perhaps nobody is let in, and told to come again."""
 
-    def __init__(self, board: Board[Held], records: Records[Submission]) -> None:
+    def __init__(self, board: Board[Held], records: Records[Submission], most_items: int = 0) -> None:
+        """``most_items`` holds for everybody, whatever their quota; 0 for no limit."""
         self._board = board
         self._records = records
+        self._most_items = most_items
 
-    def check_items(self, by: Principal, submission: Submission) -> None:
+    def items(self, by: Principal) -> int:
+        """Most items of a submission of theirs; 0 for no limit."""
+        limits = [limit for limit in (by.quota.items, self._most_items) if limit]
+        return min(limits, default=0)
+
+    def check_items(self, submission: Submission) -> None:
         """Raises InvalidSubmission for more items than the user may hand in at once."""
         workload = submission.spec.workload
         given = len(workload.items) if workload is not None and workload.items is not None else 0
-        if 0 < by.quota.items < given:
-            problem = f"has {given} items, and the quota of {by.name} is {by.quota.items} a submission"
+        if 0 < submission.item_quota < given:
+            problem = f"has {given} items, and {whose_quota(submission)} is {submission.item_quota} a submission"
             raise InvalidSubmission([Fault("workload", problem)])
 
     def take(self, by: Principal, id: str, at: float) -> None:

@@ -32,8 +32,9 @@ from manager.admission import Admission
 from manager.changing import Difference, changed
 from manager.clusters import ClusterRegistry
 from manager.forecasting import forecast, planned
+from manager.line import Line
 from manager.outlook import Outlook, dangers
-from manager.quotas import Quotas
+from manager.quotas import Quotas, whose_quota
 from manager.status import full_status, is_stream, shown_spec, status
 from manager.translate import in_old_words, is_compatible, translate
 
@@ -116,6 +117,7 @@ class ManagerService:
         clusters: ClusterRegistry,
         outlook: Outlook,
         quotas: Quotas,
+        line: Line,
         key_ttl: float = 86400.0,
         make_id: Callable[[], str] = new_id,
     ) -> None:
@@ -124,19 +126,22 @@ class ManagerService:
         self._clusters = clusters
         self._outlook = outlook
         self._quotas = quotas
+        self._line = line
         self._key_ttl = key_ttl
         self._make_id = make_id
 
     def submit(self, request: Request) -> Accepted:
         """Take a document in: validated wholly before anything is created. Raises InvalidSubmission, TooManyRequests
-        beyond its user's quota, and KeyReused when the key came with another document before."""
+        beyond its user's quota or when too many wait for their turn, and KeyReused when the key came with another
+        document before."""
         known = self._known(request)
         if known is not None:
             return known
         draft = self._drafted(request)
-        self._quotas.check_items(request.by, draft)
+        self._quotas.check_items(draft)
         judged = self._outlook.judge(draft.spec, draft.cluster)
-        return self._created(draft.model_copy(update={"warnings": (*draft.warnings, *judged)}), request)
+        joined = self._line.join(draft.model_copy(update={"warnings": (*draft.warnings, *judged)}))
+        return self._created(joined, request)
 
     def plan(self, request: Request) -> dict[str, Any]:
         """What would become of the document's submission if it were accepted now; nothing is created. Raises
@@ -170,17 +175,22 @@ class ManagerService:
             shown = shown[max(0, len(shown) - selection.limit) :]
         observations = self._stores.observations.all([submission.id for submission in shown])
         now = self._stores.clock.now()
+        places = self._line.places(shown)
         if not with_forecast:
-            return {submission.id: status(submission, observations.get(submission.id), now) for submission in shown}
+            return {each.id: status(each, observations.get(each.id), now, place=places.get(each.id)) for each in shown}
         return {
-            submission.id: full_status(submission, observations.get(submission.id), self._decision(submission.id), now)
-            for submission in shown
+            each.id: full_status(
+                each, observations.get(each.id), self._decision(each.id), now, place=places.get(each.id)
+            )
+            for each in shown
         }
 
     def status(self, id: str, with_spec: bool = False) -> dict[str, Any]:
         """One status object. Raises NotFound."""
         submission = self.find(id).value
-        answer = full_status(submission, self._observation(id), self._decision(id), self._stores.clock.now())
+        place = self._line.places([submission]).get(id)
+        now = self._stores.clock.now()
+        answer = full_status(submission, self._observation(id), self._decision(id), now, place)
         return {**answer, "spec": shown_spec(submission.spec)} if with_spec else answer
 
     def forecast(self, id: str) -> dict[str, Any]:
@@ -271,9 +281,7 @@ class ManagerService:
                 queue = self._queue(submission)
                 # Two requests at once may go beyond it together, by what one request holds.
                 if submission.item_quota and queue.stats().put + len(items) > submission.item_quota:
-                    raise Conflict(
-                        f"{id} takes no more items than {submission.item_quota}, the quota of {submission.owner}"
-                    )
+                    raise Conflict(f"{id} takes no more items than {submission.item_quota}, {whose_quota(submission)}")
                 added = queue.put(items)
         except QueueMissing as error:
             raise Unavailable(f"{id} is being prepared: its queue is not open yet") from error
@@ -306,7 +314,7 @@ class ManagerService:
             created_at=self._stores.clock.now(),
             request=uuid.uuid4().hex,
         )
-        return self._created(draft, Request(document=None, by=by))
+        return self._created(self._line.join(draft), Request(document=None, by=by))
 
     def _drafted(self, request: Request) -> Submission:
         """The record it would make. Raises InvalidSubmission."""
@@ -322,7 +330,7 @@ class ManagerService:
             cluster=cluster,
             form="compatible" if form == "compatible" else "native",
             owner=request.by.owner,
-            item_quota=request.by.quota.items,
+            item_quota=self._quotas.items(request.by),
             warnings=(*warnings, *found.warnings),
             created_at=self._stores.clock.now(),
             request=_fingerprint(request),
@@ -368,6 +376,7 @@ class ManagerService:
             log.info("submission_accepted", id=id, name=submission.spec.name, kind=submission.spec.kind)
             self._tell(id, State.CREATED.value)
             self._stores.wakeups.notify(MANAGER, id)
+            self._line.nudge()
             return Accepted(id, submission.warnings)
         raise Unavailable("no free id was found")
 

@@ -79,6 +79,16 @@ class Settings(CommonSettings):
     log_follow_limit: float = Field(default=3600.0, gt=0, description="Longest time a log is followed.")
     stream_retain: int = Field(default=100_000, ge=1, description="Finished items a stream keeps.")
 
+    max_running: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Submissions that run at once; others wait for their turn; 0: any number.",
+    )
+    max_waiting: int = Field(
+        default=10_000, ge=1, description="Submissions that wait for it; one more is refused for now (429)."
+    )
+    max_items: int = Field(default=0, ge=0, description="Most items of a submission; 0: any number.")
     claim_wait: float = Field(default=10.0, ge=0, le=60, description="Longest wait of a claim over HTTP for items.")
 
     # What is accepted, and how it is read.

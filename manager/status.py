@@ -11,6 +11,7 @@ from common.domain.progress import Decision, Observation, Replicas
 from common.domain.states import State
 from common.domain.submission import Kind, Submission, SubmissionSpec
 from manager.forecasting import expected_seconds, forecast
+from manager.line import Place
 from manager.standing import counts_of, progress_of
 from manager.translate import old_control
 
@@ -21,18 +22,26 @@ HIDDEN = "(hidden)"
 
 
 def full_status(
-    submission: Submission, observation: Observation | None, decision: Decision | None, now: float
+    submission: Submission,
+    observation: Observation | None,
+    decision: Decision | None,
+    now: float,
+    place: Place | None = None,
 ) -> dict[str, Any]:
     """The status object of one submission, with its forecast."""
-    told = status(submission, observation, now, decision)
+    told = status(submission, observation, now, decision, place)
     return {**told, "forecast": forecast(submission, observation, decision, now)}
 
 
 def status(
-    submission: Submission, observation: Observation | None, now: float, decision: Decision | None = None
+    submission: Submission,
+    observation: Observation | None,
+    now: float,
+    decision: Decision | None = None,
+    place: Place | None = None,
 ) -> dict[str, Any]:
-    """The status object as a listing has it. Times are Unix seconds (the original's in its own form), durations
-    seconds, shares 0 to 1."""
+    """The status object as a listing has it; ``place`` is that in the line of those that wait for their turn. Times are
+    Unix seconds (the original's in its own form), durations seconds, shares 0 to 1."""
     ended = submission.state.terminal
     until = submission.finished_at if ended and submission.finished_at is not None else now
     elapsed = max(0.0, until - submission.created_at)
@@ -53,7 +62,8 @@ def status(
         "cluster": submission.cluster,
         "state": submission.state.value,
         "intent": submission.intent.value,
-        "reason": submission.reason or _kept_waiting(submission, decision),
+        "reason": submission.reason or str(place or "") or _kept_waiting(submission, decision),
+        "position": None if place is None else place.position,
         "warnings": list(submission.warnings),
         "law": submission.spec.law,
         "created_at": submission.created_at,

@@ -14,7 +14,7 @@ from common.domain.queues import QueueAddress
 from common.domain.readings import fixed_price
 from common.domain.submission import SubmissionSpec
 from common.http.contracts import MonitoringInfo, ScalingRequest
-from controller.actuation import DRAIN_TICK, LOOK, aim, most_extra, move, patched, reconcile
+from controller.actuation import aim, most_extra, move, next_look, patched, reconcile
 from controller.deciding import Outcome, ask, is_due, is_over, noted
 from controller.foresight import foresee
 from controller.guard import Bounds
@@ -183,10 +183,9 @@ class Pilot:
         if moved.size is not None:
             plant.scale(moved.size)
             self._record = patched(moved.record, aimed, moved.size, now)
-        if self._record.drain_since is not None:
-            self._timeline.at(self._timeline.now + DRAIN_TICK, Order.DECIDE, self._move, number)
-        elif self.case.plant.hazard > 0:
-            self._timeline.at(self._timeline.now + LOOK, Order.DECIDE, self._move, number)
+        if self._record.drain_since is not None or self.case.plant.hazard > 0:
+            wait = next_look(self._record, self._seen)
+            self._timeline.at(self._timeline.now + wait, Order.DECIDE, self._move, number)
 
     def _compared(self, record: Scaling, seen: Observation, now: float) -> Scaling:
         replicas = record.request.replicas

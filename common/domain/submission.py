@@ -453,6 +453,8 @@ class Submission(BaseModel):
     """How often the specification was changed since it was accepted."""
     state: State = State.CREATED
     intent: Intent = Intent.NONE
+    waits: bool = False
+    """It is in the line of those that wait for their turn: nothing is begun."""
     reason: str = ""
     warnings: tuple[str, ...] = ()
     created_at: float

@@ -27,6 +27,7 @@ from manager.admission import Admission
 from manager.api import register
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.histories import Histories
+from manager.line import Line, Standing
 from manager.outlook import Outlook, Policy
 from manager.quotas import Held, Quotas
 from manager.reports import Reports
@@ -162,7 +163,11 @@ class Door:
         )
         self.held: MemoryBoard[Held] = MemoryBoard(self.clock)
         self.quotas = Quotas(self.held, self.records)
-        self.service = ManagerService(stores, admission, self.registry, self.outlook, self.quotas, make_id=make_id)
+        self.standing: MemoryRecords[Standing] = MemoryRecords(clock=self.clock)
+        self.line = Line(self.records, self.standing, stores.wakeups)
+        self.service = ManagerService(
+            stores, admission, self.registry, self.outlook, self.quotas, self.line, make_id=make_id
+        )
         self.reports = Reports(stores, self.service, self.detailed, "default")
         self.app: Flask = create_app(AppSettings("manager", 1 << 20, "1"), Telemetry("manager", "1"))
         register(

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.domain.progress import Replicas
 from common.domain.submission import Kind
-from controller.actuation import aim, lowest_harmless, must_force, reconcile
+from controller.actuation import (
+    DRAIN_TICK,
+    LOOK,
+    LOOK_WHEN_EVEN,
+    aim,
+    lowest_harmless,
+    must_force,
+    next_look,
+    reconcile,
+)
 from controller.guard import Bounds
 from controller.record import Scaling, begin
 from tests.unit.controller.builders import START, observed
@@ -133,3 +143,17 @@ def test_a_stale_observation_or_a_silent_cluster_changes_nothing() -> None:
     assert reconcile(stale, observed(requested=2), BOUNDS, NOW) is stale
     kept = record(5, 5)
     assert reconcile(kept, observed(requested=2, cluster_available=False), BOUNDS, NOW) is kept
+
+
+def test_what_is_all_there_is_compared_less_often() -> None:
+    kept = record(3, 3)
+
+    def wait(requested: int, running: int, pending: int = 0, **given: Any) -> float:
+        replicas = Replicas(requested=requested, observed=running, pending=pending)
+        seen = observed(ready=5).model_copy(update={"replicas": replicas})
+        return next_look(kept.model_copy(update=given), seen)
+
+    assert wait(3, 2, pending=1) == LOOK_WHEN_EVEN
+    assert wait(3, 2) == wait(4, 3) == wait(3, 4) == LOOK
+    assert wait(3, 3, extra=1) == wait(3, 3, uneven_since=NOW) == LOOK
+    assert wait(3, 3, drain_since=NOW) == DRAIN_TICK

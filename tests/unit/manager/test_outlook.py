@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from common.domain.errors import Unavailable, WorkloadError
+from common.domain.errors import BadRequest, Unavailable, WorkloadError
 from common.domain.progress import Observation, ServiceTimes
 from common.domain.submission import Priority, SubmissionSpec, Workload
-from tests.support.manager_door import NATIVE, Door
+from common.http.contracts import ForecastAnswer, ForecastRequest, LawRequest
+from manager.admission import KnownLaws
+from tests.fakes.clock import FakeClock
+from tests.support.manager_door import NATIVE, Door, FakeLaws
 
 ENDANGERS = {"endangered": ("kj-0000001", "kj-0000002")}
 
@@ -107,3 +110,38 @@ def _slow(door: Door, _: object):  # type: ignore[no-untyped-def]
     while True:
         door.clock.advance(0.001)
         yield "x"
+
+
+def test_where_many_come_at_once_only_some_are_judged() -> None:
+    door = Door()
+    inside: list[tuple[str, ...]] = []
+    ask = door.foreseer.forecast
+
+    def asked_meanwhile(request: ForecastRequest) -> ForecastAnswer:
+        if len(inside) < 3:
+            inside.append(())
+            inside.append(door.outlook.judge(spec(), "default"))
+        return ask(request)
+
+    door.foreseer.forecast = asked_meanwhile  # type: ignore[method-assign]
+    assert door.outlook.judge(spec(), "default") == ()
+    told = [warnings for warnings in inside if warnings]
+    assert len(told) == 1 and "many submissions come at once" in told[0][0]
+    door.foreseer.forecast = ask  # type: ignore[method-assign]
+    assert door.outlook.judge(spec(), "default") == (), "the places are free again"
+
+
+def test_a_law_that_was_right_is_not_asked_about_again_for_a_while() -> None:
+    clock, laws = FakeClock(), FakeLaws()
+    known = KnownLaws(laws, clock)
+    deadline, pid = LawRequest(law="deadline", settings={}), LawRequest(law="pid", settings={"kp": 1.0})
+    for _ in range(3):
+        known.validate(deadline)
+        known.validate(pid)
+    assert laws.asked == [deadline, pid]
+    clock.advance(31)
+    laws.answer = BadRequest("no such law")
+    for _ in range(2):
+        with pytest.raises(BadRequest):
+            known.validate(deadline)
+    assert len(laws.asked) == 4, "what is wrong is asked every time"

@@ -1,0 +1,93 @@
+"""What submissions ask of one cluster, with its sums kept: one more decision costs the same however many there are.
+
+While all fit, which the sums tell, everybody gets what it wants. Where they do not, the shares of all are computed once
+in a while, and anew for whoever asks for something else than it did then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.domain.capacity import Capacity
+from controller.arbiter import Demand, Share, allocate, amounts, taken_of
+
+GOOD_FOR = 0.5
+"""Seconds for which what was read of a large board is good for more decisions: so late the others' are seen."""
+LARGE = 50
+"""Demands from which on a board is large. A smaller one is read for each decision."""
+
+
+class Ledger:
+    """The demands that stood at ``now`` (Unix seconds), and those put since. Threads take turns."""
+
+    def __init__(self, demands: Mapping[str, Demand], capacity: Capacity, now: float) -> None:
+        self._capacity = capacity
+        self._read_at = now
+        self._demands: dict[str, Demand] = {}
+        self._limits = {name: float(value) for name, value in capacity.model_dump().items() if value is not None}
+        self._asked = dict.fromkeys(self._limits, 0.0)
+        """Of each limited amount: what is asked for or still held, whichever is more."""
+        self._held = dict.fromkeys(self._limits, 0.0)
+        self._racing = 0
+        """How many have a deadline."""
+        self._due: dict[str, Share] = {}
+        self._due_for: dict[str, Demand] = {}
+        for id, demand in demands.items():
+            if demand.stands(now):
+                self.put(id, demand)
+
+    @property
+    def demands(self) -> Mapping[str, Demand]:
+        """As they are known now."""
+        return self._demands
+
+    def is_good(self, capacity: Capacity | None, now: float) -> bool:
+        """Whether another decision may go by it."""
+        is_large = len(self._demands) >= LARGE
+        return is_large and capacity == self._capacity and 0 <= now - self._read_at < GOOD_FOR
+
+    def put(self, id: str, demand: Demand) -> None:
+        """The demand is this from now on."""
+        self.drop(id)
+        self._demands[id] = demand
+        self._count(demand, 1)
+
+    def drop(self, id: str) -> None:
+        """It asks for nothing any more. Idempotent."""
+        before = self._demands.pop(id, None)
+        if before is not None:
+            self._count(before, -1)
+
+    def share(self, id: str, now: float, eager: bool) -> Share:
+        """The share of one of the demands, as ``arbiter.share`` has it."""
+        mine = self._demands[id]
+        if self._all_fit() and not (eager and self._racing > 1):
+            return Share(mine.wanted)
+        counted = self._due_for.get(id)
+        if counted is None or _claim(counted, now) != _claim(mine, now):
+            self._due = allocate(self._demands, self._capacity, now, eager)
+            self._due_for = dict(self._demands)
+        left = {name: limit - self._held[name] for name, limit in self._limits.items()}
+        for name, amount in amounts(mine.requests):
+            if name in left:
+                left[name] += amount * mine.holding
+        return taken_of(self._due[id], mine, left, self._capacity)
+
+    def _all_fit(self) -> bool:
+        return all(self._asked[name] <= limit for name, limit in self._limits.items())
+
+    def _count(self, demand: Demand, sign: int) -> None:
+        most = max(demand.wanted, demand.holding)
+        for name, amount in amounts(demand.requests):
+            if name in self._limits:
+                self._asked[name] += sign * amount * most
+                self._held[name] += sign * amount * demand.holding
+        if demand.deadline_at is not None:
+            self._racing += sign
+
+
+def _claim(demand: Demand, now: float) -> tuple[object, ...]:
+    """What its share depends on, but for the work left and the times, which change a little with each decision."""
+    racing = demand.deadline_at is not None
+    fixed = (demand.wanted, demand.least, demand.early, demand.requests, demand.priority, demand.urgent)
+    return (*fixed, racing, demand.in_turn(now))

@@ -1,0 +1,63 @@
+"""A ledger says what the arbiter says, however it came to know the demands."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.domain.capacity import Capacity
+from controller.arbiter import Demand, endangered, share
+from controller.ledger import GOOD_FOR, LARGE, Ledger
+from tests.properties.test_arbiter import NOW, capacities, crowds
+
+
+@given(crowds, crowds, capacities, st.booleans())
+def test_it_shares_as_the_arbiter_does(
+    before: dict[str, Demand], crowd: dict[str, Demand], capacity: Capacity, eager: bool
+) -> None:
+    ledger = Ledger(before, capacity, NOW)
+    for id in before:
+        ledger.drop(id)
+    for id, demand in crowd.items():
+        ledger.put(id, demand)
+    # A demand that is put stands: it was told in this moment.
+    everybody = {id: demand.model_copy(update={"until": None}) for id, demand in crowd.items()}
+    for id in crowd:
+        assert ledger.share(id, NOW, eager) == share(id, everybody, capacity, NOW, eager)
+
+
+@given(crowds, capacities, st.integers(0, 5), st.booleans())
+def test_who_asks_for_something_else_is_divided_anew(
+    crowd: dict[str, Demand], capacity: Capacity, wanted: int, eager: bool
+) -> None:
+    ledger = Ledger({}, capacity, NOW)
+    known = {id: demand.model_copy(update={"until": None}) for id, demand in crowd.items()}
+    for id, demand in known.items():
+        ledger.put(id, demand)
+    for id in list(known):
+        ledger.share(id, NOW, eager)
+        known[id] = known[id].model_copy(update={"wanted": wanted, "most": max(wanted, known[id].most)})
+        ledger.put(id, known[id])
+        if crowd[id].wanted != wanted:
+            assert ledger.share(id, NOW, eager) == share(id, known, capacity, NOW, eager)
+
+
+@given(crowds, capacities)
+def test_the_short_way_to_who_is_endangered_is_right(crowd: dict[str, Demand], capacity: Capacity) -> None:
+    for id in crowd:
+        short = endangered(crowd, id, capacity, NOW)
+        with patch("controller.arbiter._is_easy", return_value=False):
+            assert set(short) == set(endangered(crowd, id, capacity, NOW))
+
+
+def test_only_a_large_board_is_gone_by_and_not_for_long() -> None:
+    capacity, one = Capacity(replicas=1000), Demand(wanted=1, most=1)
+    large = Ledger({f"s{number}": one for number in range(LARGE)}, capacity, NOW)
+    small = Ledger({f"s{number}": one for number in range(LARGE - 1)}, capacity, NOW)
+    assert large.is_good(capacity, NOW + 0.9 * GOOD_FOR)
+    assert not large.is_good(capacity, NOW + GOOD_FOR)
+    assert not large.is_good(capacity, NOW - 1), "the clock was set back"
+    assert not large.is_good(Capacity(replicas=999), NOW)
+    assert not small.is_good(capacity, NOW)
