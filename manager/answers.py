@@ -85,14 +85,9 @@ class Cost(Spent):
     projected: Spent
 
 
-class WantedReplicas(TypedDict):
+class WantedReplicas(Replicas):
     """Replicas by reality, what the law wants, what was granted, and why."""
 
-    desired: int
-    requested: int
-    observed: int
-    pending: int
-    leaving: int
     wanted: int | None
     granted: int | None
     law: str
