@@ -7,7 +7,7 @@ RUNNER_SOURCES := $(wildcard worker/asperathos_worker/*.py worker/asperathos_wor
     worker/asperathos_worker/queue/lua/*.lua)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-faults test-compose lint check lock clean venv venv-dev runner dashboards
+.PHONY: help demo test test-cluster test-e2e-cluster test-docker test-faults test-compose lint check lock clean venv venv-dev runner dashboards openapi test-fuzz
 
 help:  ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,9 @@ test-compose: venv-dev  ## docker-compose.yml on a Docker engine of its own: roo
 test-faults: venv-dev  ## 200 seeded fault runs, then the bars: an hour; FAULT_FLAGS="--runs 20 --only Redis"
 	@$(BIN)/python -m tests.faults $(FAULT_FLAGS)
 	@$(BIN)/python -m tests.faults.bars
+
+test-fuzz: venv-dev  ## ten thousand requests of any kind to each service (CASES=), each answer held against /openapi.json
+	@ASPERATHOS_FUZZ_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest -s tests/fuzz $(PYTEST_FLAGS)
 
 lint: venv-dev  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .
@@ -68,6 +71,9 @@ $(RUNNER): build/runner/wheels.stamp worker/build_runner.py $(RUNNER_SOURCES)
 
 dashboards: venv  ## write Grafana's provisioning files again, from visualizer/grafana
 	@$(BIN)/python -m visualizer.grafana k8s/grafana
+
+openapi: venv  ## write docs/openapi again, from the services' tables of routes
+	@$(BIN)/python -m tests.support.openapi_documents
 
 lock:  ## pin every dependency again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

@@ -13,7 +13,6 @@ from typing_extensions import TypedDict
 
 from common.domain.accounts import Quota, Role
 from common.domain.audit import AuditEntry
-from common.domain.capacity import Capacity
 from common.domain.cluster import NodeView
 from common.domain.events import Event
 from common.domain.progress import Counts, Decision, Replicas
@@ -85,14 +84,9 @@ class Cost(Spent):
     projected: Spent
 
 
-class WantedReplicas(TypedDict):
+class WantedReplicas(Replicas):
     """Replicas by reality, what the law wants, what was granted, and why."""
 
-    desired: int
-    requested: int
-    observed: int
-    pending: int
-    leaving: int
     wanted: int | None
     granted: int | None
     law: str
@@ -125,12 +119,21 @@ class ForecastDocument(TypedDict):
     replicas: WantedReplicas
 
 
+class Limits(TypedDict, total=False):
+    """What there is for all submissions together: of what is limited only."""
+
+    replicas: int
+    cpu: float
+    memory: float
+    gpus: int
+
+
 class PlannedForecast(ForecastDocument):
-    """The same of something that was not submitted. Capacity names only what is limited."""
+    """The same of something that was not submitted."""
 
     fits: bool
     endangered: list[str]
-    capacity: Capacity | None
+    capacity: Limits | None
 
 
 class Plan(TypedDict):

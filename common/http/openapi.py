@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core.core_schema import DataclassField, ModelField, TypedDictField
 from typing_extensions import TypedDict
 
 from common.domain.policy import Need
@@ -311,13 +313,24 @@ def _kinds(table: Table, routes: Sequence[Route]) -> Iterator[tuple[Any, Literal
                 yield answer.kind, "serialization"
 
 
+class _Generator(GenerateJsonSchema):
+    """What a model has a default for need not be sent, but is always answered."""
+
+    def field_is_required(self, field: ModelField | DataclassField | TypedDictField, total: bool) -> bool:
+        if self.mode == "serialization" and field["type"] != "typed-dict-field":
+            return not field.get("serialization_exclude")
+        return super().field_is_required(field, total)
+
+
 class _Schemas:
     """The schemas of types, made together so that equal names are told apart."""
 
     def __init__(self, kinds: Iterable[tuple[Any, Literal["validation", "serialization"]]]) -> None:
         adapters = {(repr(kind), mode): TypeAdapter(kind) for kind, mode in kinds}
         found, shared = TypeAdapter.json_schemas(
-            [(name, mode, adapter) for (name, mode), adapter in adapters.items()], ref_template=_REFERENCE
+            [(name, mode, adapter) for (name, mode), adapter in adapters.items()],
+            ref_template=_REFERENCE,
+            schema_generator=_Generator,
         )
         self._found = found
         self.definitions: dict[str, Any] = dict(sorted(shared.get("$defs", {}).items()))

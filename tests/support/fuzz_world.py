@@ -43,7 +43,7 @@ _STREAM: dict[str, Any] = {"run": "cat {item}", "target": {"latency": 5}}
 
 @dataclass
 class FuzzWorld:
-    """``urls`` are the services' addresses, ``shown`` the headers that show each role ('' for nobody)."""
+    """``urls`` are the services' addresses, ``shown`` the headers that show each role."""
 
     urls: dict[str, str]
     redis: RedisProcess
@@ -53,6 +53,11 @@ class FuzzWorld:
     known: dict[str, list[str]] = field(default_factory=dict)
     """Names that mean something, by the parameter they are given for."""
     _rounds: int = 0
+
+    @property
+    def has_users(self) -> bool:
+        """Whether everybody has to say who they are."""
+        return "nobody" in self.shown
 
     def populate(self) -> None:
         """Make what requests may find: it replaces what ``known`` named before."""
