@@ -20,6 +20,7 @@ from typing import Any
 
 import requests
 
+from cli.stack.plan import SERVICES
 from tests.faults.stage import Options, Stage, wait_until
 from tests.support.stack_process import TERMINAL
 
@@ -28,8 +29,9 @@ GROWTH = 0.05
 GROWTH_MEGABYTES = 4.0
 RETAIN = 20_000
 HANDLER = "import asperathos_worker; asperathos_worker.run(str.upper)"
-_EXPIRING = ("asp:wake:", "asp:lease:")
-"""Keys that come and go by themselves."""
+_OTHERS = ("asp:wake:", "asp:lease:", "asp:ids:", "asp:rec:history:", "asp:rec:cluster-offer:")
+"""Keys that come and go by themselves, or of which there is one a kind, a name or a cluster, however many submissions
+there are."""
 
 
 @dataclass
@@ -108,16 +110,14 @@ def _submit(stage: Stage, **fields: Any) -> str:
 
 
 def keys(stage: Stage) -> set[str]:
-    """What Redis holds but for what expires within moments."""
-    return {key for key in stage.redis_keys() if not key.startswith(_EXPIRING)}
+    """What Redis holds of submissions."""
+    return {key for key in stage.redis_keys() if not key.startswith(_OTHERS)}
 
 
 def soak(stage: Stage, minutes: float, rate: float, every: float) -> tuple[Samples, set[str], set[str]]:
     """The samples, and Redis's keys before and after."""
     samples = Samples()
-    first = _submit(stage, target={"latency": "5s"})
-    wait_until(lambda: stage.call("GET", f"/submissions/{first}/decisions").json()["decisions"], 60, "nobody decides")
-    stage.call("PUT", f"/submissions/{first}/stop")
+    first = _submit(stage, workload=["warm", "up"], deadline="10m")
     stage.wait_end(first, 60)
     stage.call("DELETE", f"/submissions/{first}")
     wait_until(lambda: not stage.redis_keys(f"*{first}*"), 60, "the first submission is not forgotten")
@@ -158,6 +158,9 @@ def judge(samples: Samples, before: set[str], after: set[str], rate: float) -> l
     """What is missed."""
     missed = []
     for name, values in samples.memory.items():
+        if name not in SERVICES:
+            # Redis has its keys counted; the local cluster keeps events for an hour, as Kubernetes does.
+            continue
         early, late = growth(values)
         if late > early * (1 + GROWTH) and late - early > GROWTH_MEGABYTES:
             missed.append(f"the {name} grew from {early:.1f} to {late:.1f} MB")
@@ -197,7 +200,13 @@ def main() -> int:
     rate = samples.fed / samples.feeding if samples.feeding else 0.0
     if given.json:
         memory = {name: growth(values) for name, values in samples.memory.items()}
-        told = {"minutes": minutes, "items_a_second": rate, "submissions": samples.churned, "memory": memory}
+        told = {
+            "minutes": minutes,
+            "items_a_second": rate,
+            "submissions": samples.churned,
+            "memory": memory,
+            "samples": samples.memory,
+        }
         print(json.dumps({**told, "keys": [len(before), len(after)], "missed": missed}))
     else:
         print(_table(samples.memory))

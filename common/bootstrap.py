@@ -117,7 +117,6 @@ class Foundation:
             settings.redis_url.get_secret_value(), settings.redis_timeout, self.telemetry.reconnected("redis")
         )
         self.clock = RedisClock(self.redis, SystemClock())
-        self.clock.start()
         self.leases = RedisLeases(self.redis)
         self.wakeups = RedisWakeups(self.redis)
         journal = RedisJournal(self.redis)
@@ -228,7 +227,7 @@ class Foundation:
 
     def service_of(self, app: Flask, loop: Loop | None) -> Service:
         """What a bootstrap hands to the server; at its end buffered metrics are written."""
-        return Service(app, loop, self._close)
+        return Service(app, loop, self.clock.start, self._close)
 
     def _close(self, timeout: float) -> None:
         self.clock.stop()

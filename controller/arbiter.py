@@ -10,9 +10,9 @@ The order, first come first served out of what is left:
    b. batches whose deadlines can be met, by deadline, those that have no time to spare first
       (earliest deadline until zero laxity),
    c. the other batches, the least work first: late ones, then those without a deadline;
-3. where submissions compete, what nobody wants goes to batches that can be early, in the same order: a batch that is
-   out of the way leaves room for those that are still to come, and costs the same replica seconds. A law that asks for
-   just enough would otherwise idle now and miss room later.
+3. where several deadlines are at stake, or were lately, what nobody wants goes to batches that can be early, in the
+   same order: a batch that is out of the way leaves room for those that are still to come, and costs the same replica
+   seconds. A law that asks for just enough would otherwise idle now and miss room later.
 
 Which deadlines can be met: with W the replica seconds left and C the replicas there are, a set of batches meets all
 its deadlines only if, for each deadline d, the work due by d fits: sum of W <= C * (time until d). Going by deadline,
@@ -38,10 +38,10 @@ TURN = 60.0
 """How long a turn lasts."""
 _MOST_TURNS = 0.25
 """At most this share of the capacity goes to turns, except to the first in line."""
-_TOLERANCE = 1.1
-"""Work may exceed what fits by this factor before a deadline is given up: it is an estimate."""
-_COMPETING = 0.3
-"""Two or more deadlines on one cluster compete once so much of its capacity is wanted."""
+SHARED = "(shared)"
+"""Key of the demand, among the others, that remembers that deadlines met on this cluster. It wants nothing."""
+REMEMBERED = 1800.0
+"""Seconds for which that is remembered."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _MOST_NAMED = 3
 
@@ -120,7 +120,7 @@ def share(id: str, demands: Mapping[str, Demand], capacity: Capacity, now: float
 
 def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float, eager: bool = False) -> dict[str, Share]:
     """The shares of all. Their sum fits into the capacity. Unless ``eager`` nobody gets more than it wants."""
-    if _all_fit(demands.values(), capacity) and not (eager and _compete(demands.values(), capacity)):
+    if _all_fit(demands.values(), capacity) and not (eager and _compete(demands.values())):
         return {id: Share(demand.wanted) for id, demand in demands.items()}
     room = _Room(capacity)
     granted = dict.fromkeys(demands, 0)
@@ -148,6 +148,16 @@ def aged(demand: Demand, granted: int, now: float) -> Demand:
     return demand.model_copy(
         update={"waiting_since": now if since is None or since > now else since, "turn_until": None}
     )
+
+
+def reminder(demands: Mapping[str, Demand], now: float) -> Demand | None:
+    """What to put among the demands as ``SHARED``, now that several deadlines are there; None: nothing new."""
+    known = demands.get(SHARED)
+    if known is not None and known.until is not None and 0.5 * REMEMBERED < known.until - now <= REMEMBERED:
+        return None
+    if not _compete(demand for id, demand in demands.items() if id != SHARED and demand.stands(now)):
+        return None
+    return Demand(wanted=0, most=0, deadline_at=now, until=now + REMEMBERED)
 
 
 def endangered(demands: Mapping[str, Demand], newcomer: str, capacity: Capacity, now: float) -> tuple[str, ...]:
@@ -201,11 +211,9 @@ def _all_fit(demands: Iterable[Demand], capacity: Capacity) -> bool:
     return all(room.grant(demand.requests, demand.wanted) == demand.wanted for demand in demands)
 
 
-def _compete(demands: Iterable[Demand], capacity: Capacity) -> bool:
-    """Whether deadlines are likely to get in each other's way."""
-    racing = [demand for demand in demands if demand.deadline_at is not None]
-    wanted = sum(_portion(demand.requests, capacity) * demand.wanted for demand in racing)
-    return len(racing) > 1 and wanted >= _COMPETING
+def _compete(demands: Iterable[Demand]) -> bool:
+    """Whether deadlines are likely to get in each other's way: there are several, or were lately."""
+    return sum(demand.deadline_at is not None for demand in demands) > 1
 
 
 def _portion(requests: Requests, capacity: Capacity) -> float:
@@ -274,7 +282,7 @@ def _too_much(
         total += work
         if id in droppable:
             heapq.heappush(heap, (-work, id))
-        while heap and total > _TOLERANCE * whole * (deadline_at - now):
+        while heap and total > whole * (deadline_at - now):
             greatest, dropped = heapq.heappop(heap)
             total += greatest
             lost.add(dropped)
@@ -286,8 +294,8 @@ def _is_lost(demand: Demand, left: float, now: float) -> bool:
     if left <= 0:
         return True
     if demand.eta is not None and demand.wanted >= demand.most:
-        return demand.eta > _TOLERANCE * left
-    return _work(demand, now) > _TOLERANCE * demand.most * left
+        return demand.eta > left
+    return _work(demand, now) > demand.most * left
 
 
 def _work(demand: Demand, now: float) -> float:
@@ -338,7 +346,7 @@ def _told(
 
 
 def _early(replicas: int, demand: Demand) -> str:
-    return f"arbiter: {replicas}, {demand.wanted} asked: others compete for the cluster, and it has room now"
+    return f"arbiter: {replicas}, {demand.wanted} asked: others share the cluster, and it has room now"
 
 
 def _has(capacity: Capacity) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from common.domain.capacity import Capacity
 from common.ports import Board
-from controller.arbiter import Demand, aged, share
+from controller.arbiter import SHARED, Demand, aged, reminder, share
 from controller.capacity import Capacities
 from controller.deciding import Asked, Outcome, demand_of, settle
 
@@ -40,6 +40,9 @@ class Arbitration:
             granted = share(id, demands, capacity, now, eager=self._capacities.is_reserved(cluster))
             demand = aged(demand, granted.replicas, now)
             outcome = settle(asked, granted, now)
+            shared = reminder(demands, now)
+            if shared is not None:
+                self._board.put(cluster, SHARED, shared)
             self._sweep(cluster, demands, now)
         self._board.put(cluster, id, demand.model_copy(update={"holding": outcome.record.desired}))
         waits = {"waiting_since": demand.waiting_since, "turn_until": demand.turn_until}

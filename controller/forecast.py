@@ -30,7 +30,7 @@ _ROUNDED = 0.25
 _DEVIATES = tuple(NormalDist().inv_cdf((place + 0.5) / 9) for place in range(9))
 """Standard normal deviates of equal weight."""
 _SHARES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95}
-_CAUTION, _CAUTION_WEIGHT = 1.0, 60.0
+_CAUTION, _CAUTION_WEIGHT = 0.65, 40.0
 """The law errs on the side of long items. What it believes of ending later is raised to a power (proportional hazards)
 of 1 and up to so much, half of it once so many items are known: fitted to simulated bags, so that quantiles hold the
 truth as often as they say. Of small piles less is taken back: users' own vary more from part to part."""
@@ -131,7 +131,9 @@ class _Ends:
     def done_by(self, seconds: float) -> float:
         """The probability that all is done ``seconds`` from now."""
         time = self.outlook.time
-        running = sum(number * time.outlasts_from(age, seconds) for age, number in self.outlook.running)
+        if seconds <= 0:
+            return 0.0
+        running = sum(number * _rare(time.outlasts_from(age, seconds)) for age, number in self.outlook.running)
         total = 0.0
         for weight, starts in self.ways:
             if starts and seconds <= starts[-1][2]:
@@ -151,7 +153,7 @@ class _Ends:
         last = max((starts[-1][2] for _, starts in self.ways if starts), default=0.0)
         limit = last + time.edges[-1]
         low, below = min((starts[-1][2] for _, starts in self.ways if starts), default=0.0), 0.0
-        found = []
+        found: list[float] = []
         for share in shares:
             high = min(max(low * 1.02, low + 0.2 * time.mean), limit)
             above = self.done_by(high)
@@ -166,8 +168,15 @@ class _Ends:
                 else:
                     high, above = middle, reached
             part = (share - below) / (above - below) if above > below else 1.0
-            found.append(low + min(max(part, 0.0), 1.0) * (high - low))
+            reached_at = low + min(max(part, 0.0), 1.0) * (high - low)
+            # Between two looks the chance is taken to rise evenly, which may differ a little from quantile to quantile.
+            found.append(max([reached_at, *found[-1:]]))
         return found
+
+
+def _rare(chance: float) -> float:
+    """The rate of rare events that happen with this chance."""
+    return -math.log1p(-min(chance, 1.0 - 1e-12))
 
 
 def _ends(plan: Plan, replicas: int, settings: DeadlineSettings, is_steered: bool) -> _Ends | None:

@@ -193,8 +193,9 @@ class Announcer:
         except AsperathosError as error:
             log.debug("visualizer_not_told", id=id, error=error.message)
 
-    def erase(self, id: str) -> None:
-        """Have the services forget the submission; one that does not answer forgets it by itself in time."""
+    def erase(self, id: str) -> set[str]:
+        """Have the services forget the submission; returns those that did not answer."""
+        away: set[str] = set()
         for name, remote, path in (
             ("controller", self._others.controller, f"/scaling/{id}"),
             ("monitor", self._others.monitor, f"/monitoring/{id}"),
@@ -206,6 +207,8 @@ class Announcer:
                 continue
             except AsperathosError as error:
                 log.warning("service_keeps_record", service=name, id=id, error=error.message)
+                away.add(name)
+        return away
 
     def forget(self, id: str) -> None:
         """Drop what was remembered of it."""

@@ -528,7 +528,13 @@ class ManagerLoop:
         self._tools.keyring.withdraw(situation.submission)
         self._tools.queues.at(QueueAddress(submission=id)).purge()
         self._tools.texts.delete(id)
-        self._tools.announcer.erase(id)
+        if not situation.submission.end_told:
+            # They forget nothing that goes on.
+            self._tools.announcer.tell_end(id)
+        away = self._tools.announcer.erase(id)
+        if away & _who_was_told(situation.submission):
+            # Nobody else would ever have it forget: until then the record remembers that it must.
+            return self._rules.lifecycle.tell_again
         # The last one that may be away for long: until its series are gone, the record remembers that they must go.
         self._tools.metrics.expire(id, 0.0)
         self._tools.book.delete(id)
@@ -540,3 +546,9 @@ class ManagerLoop:
         self._tools.loader.forget(id)
         self._tools.logs.forget(id)
         self._tools.announcer.forget(id)
+
+
+def _who_was_told(submission: Submission) -> set[str]:
+    """Services that may have a record of it."""
+    told = {"monitor", "controller"} if submission.job_created or submission.generation else set()
+    return told | ({"visualizer"} if submission.visualizer_url else set())

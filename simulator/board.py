@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.domain.capacity import Capacity
-from controller.arbiter import Demand, aged, share
+from controller.arbiter import SHARED, Demand, aged, reminder, share
 from controller.deciding import Asked, Outcome, demand_of, settle
 
 
@@ -19,6 +19,9 @@ class Board:
         if self._capacity is None:
             return settle(asked, None, now)
         self._demands[name] = demand_of(asked, now)
+        shared = reminder(self._demands, now)
+        if shared is not None:
+            self._demands[SHARED] = shared
         granted = share(name, self._demands, self._capacity, now)
         outcome = settle(asked, granted, now)
         mine = aged(self._demands[name], granted.replicas, now)

@@ -322,8 +322,16 @@ class KubernetesCluster:
         return len(answer.get("items") or ())
 
     def _list_events(self, namespace: str) -> list[ClusterEvent]:
-        listed = self._api.call("GET", f"/api/v1/namespaces/{quote(namespace)}/events").json()
-        return sorted(map(event_view, listed.get("items") or ()), key=lambda event: event.at)
+        """Page by page: a busy namespace has thousands, of which little is kept."""
+        found: list[ClusterEvent] = []
+        following = ""
+        while True:
+            query = [("limit", str(_PAGE)), *([("continue", following)] if following else ())]
+            listed = self._api.call("GET", f"/api/v1/namespaces/{quote(namespace)}/events", query).json()
+            found += map(event_view, listed.get("items") or ())
+            following = str((listed.get("metadata") or {}).get("continue") or "")
+            if not following:
+                return sorted(found, key=lambda event: event.at)
 
 
 @dataclass

@@ -18,6 +18,8 @@ from common.ports import Clock
 log = get_logger(__name__)
 _FIRST = 1.0
 """Most seconds that the first question waits for the first answer of Redis."""
+_PROMPT = 0.5
+"""Seconds within which an answer must come to be of use."""
 _TOLD = 5.0
 """A difference of so many seconds to this machine's clock is told, once."""
 
@@ -37,6 +39,7 @@ class RedisClock:
         self._answered = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._is_known = False
         self._is_told = False
 
     def now(self) -> float:
@@ -62,13 +65,17 @@ class RedisClock:
         self._stopping.set()
 
     def look(self) -> None:
-        """Ask Redis for its time. Raises Unavailable."""
+        """Ask Redis for its time. Raises Unavailable, also when the answer took so long that it is of no use."""
         asked = self._local.monotonic()
         with translated():
             seconds, microseconds = self._client.time()
         answered = self._local.monotonic()
+        if answered - asked > _PROMPT and self._is_known:
+            # Redis stood still, or was away and asked again: when in between it was that time nobody knows.
+            raise Unavailable(f"Redis took {answered - asked:.1f} s to tell its time")
         # It was that time at some moment in between.
-        self._offset = seconds + microseconds / 1e6 - (asked + answered) / 2
+        self._offset = seconds + microseconds / 1e6 - (answered - min(answered - asked, _PROMPT) / 2)
+        self._is_known = True
         self._answered.set()
         apart = self._local.now() - self.now()
         if abs(apart) >= _TOLD and not self._is_told:

@@ -25,10 +25,11 @@ _CLOSING = 2.0
 @dataclass(frozen=True)
 class Service:
     """What bootstrap builds: the app, the loop unless this process only answers requests, and what is to be done at the
-    end, in so many seconds at most."""
+    beginning and at the end, the latter in so many seconds at most."""
 
     app: Flask
     loop: Loop | None
+    begin: Callable[[], None] | None = None
     close: Callable[[float], None] | None = None
 
 
@@ -110,6 +111,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         self._service = self._build()
+        if self._service.begin is not None:
+            self._service.begin()
         if self._service.loop is not None:
             self._service.loop.start()
         return self._service.app

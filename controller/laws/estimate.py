@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asperathos_worker.queue.histogram import GROWTH, SMALLEST
@@ -99,14 +99,18 @@ class ItemTime:
             return 1.0 if seconds < 0.1 * age else 0.0
         return min(1.0, self.outlasts(age + seconds) / survival)
 
-    def exposed(self, time: float, most: float) -> float:
-        """The integral of P(x < X < most) over x from ``time`` to ``most`` (seconds), by the falling density: what
-        items that could end within ``most`` risk by starting late, added up over their starts."""
-        if time >= most:
-            return 0.0
+    def exposure(self, most: float) -> Callable[[float], float]:
+        """The integral of P(x < X < most) over x from a time to ``most`` (seconds), by the falling density: what items
+        that could end within ``most`` risk by starting late, added up over their starts."""
         at_most, until_most = _value(self.edges, self.falling, self.falling_area, most)
-        until = _value(self.edges, self.falling, self.falling_area, time)[1]
-        return max(0.0, until_most - until - at_most * (most - time))
+
+        def exposed(time: float) -> float:
+            if time >= most:
+                return 0.0
+            until = _value(self.edges, self.falling, self.falling_area, time)[1]
+            return max(0.0, until_most - until - at_most * (most - time))
+
+        return exposed
 
 
 def _value(

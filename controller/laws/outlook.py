@@ -104,6 +104,10 @@ class Outlook:
         (Feller's inspection paradox); at most 1, for a wide spread is known but roughly."""
         return min(1.0, 0.5 * (1.0 + self.time.variation**2))
 
+    @cached_property
+    def _exposed(self) -> Callable[[float], float]:
+        return self.time.exposure(min(self.left, self.time.bound))
+
     def last_starts_in(self, replicas: int, scale: float = 1.0) -> float:
         """Seconds until the last waiting item starts: earlier than the queue's work is done, for each replica then
         still has an item in hand."""
@@ -118,8 +122,7 @@ class Outlook:
         known = self.waiting / (self.waiting + self.time.weight + 1.0)
         later = max(float(replicas), min(float(self.most), replicas * (1.0 + _RESPONSE * known)))
         share = _LEARNING
-        time, left = self.time, self.left
-        most = min(left, time.bound)
+        left, exposed = self.left, self._exposed
         total = 0.0
         for deviate, weight in NODES:
             alone = self.last_starts_in(replicas, math.exp(deviate * spread))
@@ -127,9 +130,9 @@ class Outlook:
             ends = learned + (1.0 - share) * alone * replicas / later
             if ends >= left:
                 continue
-            soon = time.exposed(left - learned, most)
+            soon = exposed(left - learned)
             late = share * soon / learned
-            late += (1.0 - share) * (time.exposed(left - ends, most) - soon) / max(ends - learned, _LEAST)
+            late += (1.0 - share) * (exposed(left - ends) - soon) / max(ends - learned, _LEAST)
             total += weight * math.exp(-_CAUTION * self.waiting * late * self.familiar)
         return total
 

@@ -62,6 +62,7 @@ def redis_dies_at_full_speed(home: Path, seed: int, power: bool) -> Finding:
     began = time.time()
     hammers = [subprocess.Popen([*arguments, str(path)]) for path in files]
     try:
+        wait_until(lambda: queue.stats().done > RATE, 60, "nobody begins")
         with sizes_of(home / "appendonlydir") as sizes:
             time.sleep(3.0 + random.Random(seed).random())
         killed = time.time()

@@ -223,7 +223,8 @@ def leftovers(stage: Stage, id: str) -> list[str]:
 def _kept_for_later(stage: Stage, id: str) -> set[str]:
     """While InfluxDB is away its series cannot be deleted: the record stays, unseen, to do so when it is back."""
     is_away = "ASPERATHOS_INFLUX_URL" in stage.options.environment
-    return {f"asp:rec:submission:{id}", f"asp:journal:events:{id}"} if is_away else set()
+    kept = (f"asp:rec:{kind}:{id}" for kind in ("submission", "monitoring", "observation"))
+    return {*kept, f"asp:journal:events:{id}"} if is_away else set()
 
 
 def _pods_of(stage: Stage, id: str, with_objects: bool = False) -> list[str]:

@@ -16,7 +16,6 @@ SHORT = {
     "worker killed": 13,
     "workers that lie about results": 5,
     "Redis loses its last second (power loss)": 11,
-    "Redis stands still for 8 s": 2,
     "cluster API answers 500": 4,
     "Redis replaced by an empty one": 6,
 }

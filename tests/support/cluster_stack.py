@@ -216,6 +216,8 @@ class ClusterStack(StackProcess):
         common = {
             "redis_url": self.redis.url,
             "service_token": self.service_token,
+            # Pods of a real cluster reach the manager at an address that is not of loopback.
+            "authentication": "off",
             "namespace": self.namespace,
             "log_json": "true",
             "default_image": self.settings.image,

@@ -206,7 +206,9 @@ class Engine:
             self._draining = not self._draining
             desk.log.info("draining" if self._draining else "drain_lifted", index=desk.index)
         if taken.verdict in (Verdict.WAIT, Verdict.DRAIN):
-            desk.clock.wait(desk.stop.event, POLL.wait(self._idle) * desk.clock.jitter())
+            # What a dead worker held is to be begun anew soon after its lease has ended.
+            pause = min(POLL.wait(self._idle), taken.lease_seconds / 10)
+            desk.clock.wait(desk.stop.event, pause * desk.clock.jitter())
             self._idle += 1
         return taken.verdict
 

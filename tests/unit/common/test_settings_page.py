@@ -12,7 +12,7 @@ from tests.support.settings_page import render, sections
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
-_ELSEWHERE = ("HOME", "TOKEN", "CA", "ITEM", "ITEMS_URL", "ITEMS_TOKEN", "VERSION", "TEST_COMPOSE")
+_ELSEWHERE = ("HOME", "TOKEN", "CA", "QUEUE_PATIENCE", "ITEM", "ITEMS_URL", "ITEMS_TOKEN", "VERSION", "TEST_COMPOSE")
 OTHERS = {
     *(f"ASPERATHOS_{name}" for name in _ELSEWHERE),
     "ASPERATHOS_VOLUME_",

@@ -7,7 +7,7 @@ from typing import Any
 from common.domain.capacity import Capacity, Requests, requests_of
 from common.domain.pods import Resources
 from common.domain.submission import Priority
-from controller.arbiter import PATIENCE, TURN, Demand, aged, allocate, endangered, share
+from controller.arbiter import PATIENCE, REMEMBERED, SHARED, TURN, Demand, aged, allocate, endangered, reminder, share
 
 NOW = 1_700_000_000.0
 FORTY = Capacity(replicas=40)
@@ -122,15 +122,22 @@ def test_where_deadlines_compete_what_nobody_wants_lets_the_first_be_early() -> 
     demands = {"later": demand(5, 400, work=2000, early=35), "sooner": demand(10, 100, work=900, early=20)}
     shares = allocate(demands, FORTY, NOW, eager=True)
     assert {id: one.replicas for id, one in shares.items()} == {"sooner": 30, "later": 10}
-    assert shares["sooner"].reason == "arbiter: 30, 10 asked: others compete for the cluster, and it has room now"
+    assert shares["sooner"].reason == "arbiter: 30, 10 asked: others share the cluster, and it has room now"
     assert counts(demands) == {"sooner": 10, "later": 5}, "unless what the cluster has is not reserved for submissions"
 
 
-def test_nobody_is_early_alone_or_in_an_idle_cluster() -> None:
-    alone = {"one": demand(30, 100, work=900, early=10), "whenever": demand(5)}
+def test_nobody_is_early_alone_unless_deadlines_met_here_lately() -> None:
+    alone = {"one": demand(30, 9000, work=900, early=10), "whenever": demand(5)}
     assert allocate(alone, FORTY, NOW, eager=True)["one"].replicas == 30
-    idle = {"a": demand(5, 100, work=90, early=10), "b": demand(5, 200, work=90, early=10)}
-    assert [one.replicas for one in allocate(idle, FORTY, NOW, eager=True).values()] == [5, 5]
+    assert reminder(alone, NOW) is None
+    met = reminder({**alone, "two": demand(1, 100)}, NOW)
+    assert met is not None
+    lately = {**alone, SHARED: met}
+    assert share("one", lately, FORTY, NOW + REMEMBERED - 1).replicas == 35
+    assert share("one", lately, FORTY, NOW + REMEMBERED + 1).replicas == 30
+    assert reminder({**lately, "two": demand(1, 100)}, NOW + 5) is None, "not with every decision"
+    assert reminder({**lately, "two": demand(1, 100)}, NOW + 0.6 * REMEMBERED) is not None
+    assert reminder(lately, NOW + 0.6 * REMEMBERED) is None
 
 
 def test_laws_that_are_to_be_followed_to_the_letter_are() -> None:

@@ -93,8 +93,9 @@ def test_a_deadline_that_is_possible_bounds_the_tail() -> None:
 
 def test_exposure_grows_with_a_later_start_and_falls_with_more_time() -> None:
     time = believed(times(lognormal(300, 10.0, 1.0, seed=9)))
-    assert time.exposed(20.0, 100.0) > time.exposed(60.0, 100.0) > time.exposed(100.0, 100.0) == 0.0
-    assert time.exposed(70.0, 150.0) < time.exposed(20.0, 100.0)
+    exposed = time.exposure(100.0)
+    assert exposed(20.0) > exposed(60.0) > exposed(100.0) == 0.0
+    assert time.exposure(150.0)(70.0) < exposed(20.0)
 
 
 def test_a_deadline_leaves_room_for_the_longest_item_but_for_one_that_is_known() -> None:

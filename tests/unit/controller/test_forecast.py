@@ -123,7 +123,7 @@ def test_what_the_law_has_said_already_is_not_asked_again() -> None:
     assert forecast(told, 4, proposal=proposal) == forecast(told, 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 400),
     st.integers(0, 40),

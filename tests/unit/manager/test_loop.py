@@ -307,6 +307,25 @@ def test_after_a_setback_of_the_records_everything_is_told_again(stage: Stage) -
     assert (len(stage.monitor.posted), len(stage.controller.posted)) == (told[0] + 1, told[1] + 1)
 
 
+def test_a_deleted_one_is_forgotten_only_when_the_other_services_have_forgotten_it(stage: Stage) -> None:
+    stage.submit()
+    stage.run(5)
+    stage.controller.down = True
+    stage.work()
+    stage.run(5)
+    assert stage.now.state is State.COMPLETED
+    kept = stage.records.get(ID)
+    assert kept is not None
+    stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
+    stage.run(60)
+    assert stage.records.get(ID) is not None
+    stage.controller.down = False
+    stage.run(30)
+    assert stage.records.get(ID) is None
+    assert stage.controller.stopped == [f"/scaling/{ID}/stop"]
+    assert stage.controller.deleted == [f"/scaling/{ID}"]
+
+
 # Jobs that end too early.
 
 

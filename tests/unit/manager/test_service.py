@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from common.domain.errors import Conflict, Unavailable
+from common.domain.errors import Conflict, KeyReused, Unavailable
 from common.domain.states import Intent, State
 from common.domain.submission import Submission
 from common.ports import Versioned
@@ -34,7 +34,7 @@ def test_the_same_key_makes_one_submission() -> None:
 def test_a_key_is_for_one_document() -> None:
     door = Door()
     door.service.submit(request())
-    with pytest.raises(Conflict):
+    with pytest.raises(KeyReused):
         door.service.submit(request(digest="another"))
     assert len(door.records.ids()) == 1
 

@@ -220,6 +220,16 @@ def test_a_server_that_refuses_ends_the_worker() -> None:
         bench.run(len)
 
 
+def test_an_idle_worker_looks_often_enough_for_short_leases() -> None:
+    bench = Bench(["a"], lease=1.5)
+    (held,) = bench.memory.take("dead", 1).leases
+    began = bench.clock.now()
+    started: list[float] = []
+    assert bench.run(lambda item: started.append(bench.clock.now())) is Exit.DONE
+    assert held.attempt == 1
+    assert started[0] - began <= 1.2 * 1.5
+
+
 def test_credentials_that_are_granted_in_time_are_waited_for() -> None:
     bench = Bench(["a"])
     bench.queue.fault = CredentialsRefused("WRONGPASS")

@@ -20,11 +20,13 @@ class TellingRedis:
         self.ahead = ahead
         self.takes = takes
         self.down = False
+        self.late = 0.0
+        """Seconds that it stands still before it looks at its clock."""
 
     def time(self) -> tuple[int, int]:
         if self.down:
             raise redis.ConnectionError("down")
-        self.clock.advance(self.takes / 2)
+        self.clock.advance(self.late + self.takes / 2)
         microseconds = round((self.true + self.ahead) * 1e6)
         self.clock.advance(self.takes / 2)
         return divmod(microseconds, 1_000_000)
@@ -59,6 +61,22 @@ def test_it_tells_redis_time_wherever_the_local_clock_is(ahead: float) -> None:
     local.advance(7)
     assert clock.now() == pytest.approx(server.true + ahead, abs=1e-3)
     assert clock.monotonic() == local.monotonic()
+
+
+def test_an_answer_that_took_long_is_of_no_use_but_better_than_none() -> None:
+    local = FakeClock()
+    server = TellingRedis(local, 40)
+    clock = clock_of(server, local)
+    server.late = 20.0
+    clock.look()
+    assert clock.now() == pytest.approx(server.true + 40, abs=0.5)
+    server.late = 0.0
+    clock.look()
+    assert clock.now() == pytest.approx(server.true + 40, abs=1e-3)
+    server.late = 20.0
+    with pytest.raises(Unavailable):
+        clock.look()
+    assert clock.now() == pytest.approx(server.true + 40, abs=1e-3)
 
 
 def test_it_goes_on_while_redis_is_away_and_follows_it_afterwards() -> None:
