@@ -85,4 +85,4 @@ lock:  ## pin every dependency again, with hashes
 	    --no-header requirements/runner.in -o requirements/runner.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) build/runner .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build/runner .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis .import_linter_cache

@@ -6,13 +6,17 @@ The short form is part of ``make test``; ``make test-fuzz`` has ten thousand cas
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 
-from tests.support.fuzz_world import SERVICES, FuzzWorld, fuzz_world
-from tests.support.fuzzing import fuzz, is_endless, read_document
+from tests.support.fuzz_world import SERVICE_TOKEN, SERVICES, FuzzWorld, fuzz_world
+from tests.support.fuzzing import CHECKS, fuzz, is_endless, read_document
 
 CASES = int(os.environ.get("ASPERATHOS_FUZZ_CASES", "100"))
 """Of each service where users log in; in the long form, a fifth of that where nobody has to, too."""
@@ -47,6 +51,29 @@ def test_every_answer_is_as_documented(world: FuzzWorld, service: str) -> None:
     if CASES >= LONG:
         never = {operation for operation, codes in findings.answers.items() if not any(code < 400 for code in codes)}
         assert not never, f"nothing but refusals: {never}"
+
+
+@pytest.mark.skipif(CASES < LONG, reason="in make test-fuzz only")
+@pytest.mark.parametrize("service", SERVICES)
+def test_schemathesis_own_coverage_of_the_schemas(world: FuzzWorld, service: str, tmp_path: Path) -> None:
+    """Every boundary and every violation of each schema once, by its command line."""
+    world.populate()
+    role = "services" if service in ("controller", "monitor") else "operator"
+    shown = world.shown.get(role, {"Authorization": f"Bearer {SERVICE_TOKEN}"})
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("schemathesis"), "run", f"{world.urls[service]}/openapi.json"),
+            *("--phases", "coverage", "--checks", ",".join(check.__name__ for check in CHECKS)),
+            *("--header", f"Authorization: {shown['Authorization']}", "--exclude-path-regex", "/api/stream/|/logout"),
+            *("--no-color", "--request-timeout", "30"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        cwd=tmp_path,
+    )
+    print(service, *re.findall(r"\d+ generated.*", done.stdout))
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
 
 
 @pytest.mark.parametrize("path", ["/api/stream/submissions", "/api/stream/clusters", "/api/stream/submissions/{id}"])

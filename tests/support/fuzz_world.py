@@ -36,6 +36,8 @@ SERVICES = ("controller", "monitor", "manager", "visualizer")
 SERVICE_TOKEN = "the token of the services"
 ADMIN_TOKEN = "the token of the operator"
 METRICS_TOKEN = "the token of Prometheus"
+PASSWORD = "long enough, surely"
+"""Of the first of the known users."""
 ITEMS_SECRET = "the secret of the items"
 _BATCH: dict[str, Any] = {"run": "cat {item}", "workload": ["a", "b", "c"], "deadline": "10m"}
 _STREAM: dict[str, Any] = {"run": "cat {item}", "target": {"latency": 5}}
@@ -147,7 +149,7 @@ class _Population:
         certificate = {"certificate_name": "ca.crt", "certificate_content": "not needed"}
         _post(world, f"/submissions/cluster/{cluster}/certificate", certificate)
         user = f"user-{number}"
-        _post(world, "/users", {"name": user, "role": "viewer", "password": "long enough, surely"})
+        _post(world, "/users", {"name": user, "role": "viewer", "password": PASSWORD})
         token = _post(world, f"/users/{user}/tokens", {"label": "x"})["id"]
         world.known.clear()
         world.known.update(

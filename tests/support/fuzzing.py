@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 from common.http.gate import MARK, MARK_VALUE
 from controller.api import SPELLINGS
 from manager.item_tokens import ItemTokens
-from tests.support.fuzz_world import ITEMS_SECRET, SERVICE_TOKEN, FuzzWorld
+from tests.support.fuzz_world import ITEMS_SECRET, PASSWORD, SERVICE_TOKEN, FuzzWorld
 
 CHECKS = [
     not_a_server_error,
@@ -211,6 +211,8 @@ class _Fuzzer:
         bases = BASES.get(case.path)
         if bases and case.method == "POST" and isinstance(case.body, dict) and self._chance.random() < _NEARLY_RIGHT:
             self._repair(case, self._chance.choice(bases))
+        if case.path == "/login" and isinstance(case.body, dict) and self._chance.random() < _NEARLY_RIGHT:
+            case.body = {"name": self._world.known["user"][0], "password": PASSWORD, "next": "/clusters"}
         body = case.body
         if isinstance(body, dict):
             if "wait" in body:
