@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+import requests
 from asperathos_worker.queue.records import Ack, Lease
 from asperathos_worker.queue.redis_queue import RedisQueue
 
@@ -226,9 +227,21 @@ def active(few: int, many: int, seconds: float, settle: float) -> dict[str, Any]
                 documents = [document(number, 300, INTERVAL) for number in range(there, count)]
                 post_all(port, documents, 4)
                 wait_until(lambda count=count: watcher.states()[State.ONGOING] >= count, 900, "they do not all run")
+                _await_calm(stage)
                 figures[str(count)] = _observe(stage, watcher.ids(State.ONGOING), seconds, settle)
                 print(f"{count}: {json.dumps(figures[str(count)])}", file=sys.stderr)
     return figures
+
+
+def _await_calm(stage: Stage) -> None:
+    """Until no Job was given another size for a while: a thousand that begin at once are no steady state."""
+    url = f"{stage.layouts[0].url('controller')}/scaling"
+    before, since, end = -1, time.monotonic(), time.monotonic() + 600
+    while time.monotonic() < min(end, since + 2 * INTERVAL):
+        time.sleep(INTERVAL / 2)
+        scalings = sum(view["scalings"] for view in requests.get(url, timeout=60).json().values())
+        if scalings != before:
+            before, since = scalings, time.monotonic()
 
 
 def _observe(stage: Stage, ids: Sequence[str], seconds: float, settle: float) -> dict[str, Any]:

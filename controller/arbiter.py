@@ -120,7 +120,7 @@ def taken_of(due: Share, mine: Demand, left: Mapping[str, float], capacity: Capa
     there = max(mine.holding, _fitting(mine.requests, due.replicas, left))
     if there < due.replicas:
         if there >= mine.wanted:
-            return Share(there, "" if there == mine.wanted else _early(there, mine))
+            return Share(there, "" if there == mine.wanted else early(there, mine))
         told = f"arbiter: {there} of {mine.wanted} asked, {_has(capacity)}; others still hold what is due to it"
         return Share(there, told)
     return due
@@ -362,7 +362,7 @@ def _in_order(
 def _told(demand: Demand, replicas: int, first: list[str], is_given_up: bool, capacity: Capacity) -> Share:
     """``first``: who gets something before it, as many as are named and one more."""
     if replicas >= demand.wanted:
-        return Share(replicas, "" if replicas == demand.wanted else _early(replicas, demand))
+        return Share(replicas, "" if replicas == demand.wanted else early(replicas, demand))
     if _Room(capacity).grant(demand.requests, 1) == 0:
         asks = demand.requests
         each = ", ".join(_sizes(asks.cpu or None, asks.memory or None, asks.gpus or None)) or "a place"
@@ -376,7 +376,8 @@ def _told(demand: Demand, replicas: int, first: list[str], is_given_up: bool, ca
     return Share(replicas, told)
 
 
-def _early(replicas: int, demand: Demand) -> str:
+def early(replicas: int, demand: Demand) -> str:
+    """Why it gets more than it asks for."""
     return f"arbiter: {replicas}, {demand.wanted} asked: others share the cluster, and it has room now"
 
 

@@ -1,7 +1,7 @@
 """What submissions ask of one cluster, with its sums kept: one more decision costs the same however many there are.
 
 While all fit, which the sums tell, everybody gets what it wants. Where they do not, the shares of all are computed once
-in a while, and anew for whoever asks for something else than it did then.
+in a while: ten times a second at most for those that ask for something else than they did then.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.domain.capacity import Capacity
-from controller.arbiter import Demand, Share, allocate, amounts, taken_of
+from controller.arbiter import Demand, Share, allocate, amounts, early, taken_of
 
 GOOD_FOR = 0.5
 """Seconds for which what was read of a large board is good for more decisions: so late the others' are seen."""
+DIVIDED_EVERY = 0.1
+"""Seconds between two divisions of all for the sake of one that asks for something else."""
 LARGE = 50
 """Demands from which on a board is large. A smaller one is read for each decision."""
 
@@ -30,6 +32,7 @@ class Ledger:
         self._held = dict.fromkeys(self._limits, 0.0)
         self._racing = 0
         """How many have a deadline."""
+        self._divided_at = float("-inf")
         self._due: dict[str, Share] = {}
         self._due_for: dict[str, Demand] = {}
         for id, demand in demands.items():
@@ -63,15 +66,29 @@ class Ledger:
         mine = self._demands[id]
         if self._all_fit() and not (eager and self._racing > 1):
             return Share(mine.wanted)
-        counted = self._due_for.get(id)
-        if counted is None or _claim(counted, now) != _claim(mine, now):
-            self._due = allocate(self._demands, self._capacity, now, eager)
-            self._due_for = dict(self._demands)
+        due = self._due_to(id, mine, now, eager)
         left = {name: limit - self._held[name] for name, limit in self._limits.items()}
         for name, amount in amounts(mine.requests):
             if name in left:
                 left[name] += amount * mine.holding
-        return taken_of(self._due[id], mine, left, self._capacity)
+        return taken_of(due, mine, left, self._capacity)
+
+    def _due_to(self, id: str, mine: Demand, now: float, eager: bool) -> Share:
+        counted = self._due_for.get(id)
+        if counted is not None and _claim(counted, now) == _claim(mine, now):
+            return self._due[id]
+        if counted is None or not 0 <= now - self._divided_at < DIVIDED_EVERY:
+            self._due = allocate(self._demands, self._capacity, now, eager)
+            self._due_for = dict(self._demands)
+            self._divided_at = now
+            return self._due[id]
+        # What was due then, as far as it is asked for now; and what is asked for where that fits.
+        due = self._due[id]
+        most = max(due.replicas, mine.wanted) if self._all_fit() else due.replicas
+        replicas = min(most, mine.wanted + mine.early)
+        if replicas < mine.wanted:
+            return Share(replicas, due.reason)
+        return Share(replicas, "" if replicas == mine.wanted else early(replicas, mine))
 
     def _all_fit(self) -> bool:
         return all(self._asked[name] <= limit for name, limit in self._limits.items())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common.domain.capacity import Capacity
 from controller.arbiter import Demand, endangered, share
-from controller.ledger import GOOD_FOR, LARGE, Ledger
+from controller.ledger import DIVIDED_EVERY, GOOD_FOR, LARGE, Ledger
 from tests.properties.test_arbiter import NOW, capacities, crowds
 
 
@@ -36,12 +36,16 @@ def test_who_asks_for_something_else_is_divided_anew(
     known = {id: demand.model_copy(update={"until": None}) for id, demand in crowd.items()}
     for id, demand in known.items():
         ledger.put(id, demand)
-    for id in list(known):
-        ledger.share(id, NOW, eager)
+    for number, id in enumerate(known):
+        now = NOW + number
+        ledger.share(id, now, eager)
         known[id] = known[id].model_copy(update={"wanted": wanted, "most": max(wanted, known[id].most)})
         ledger.put(id, known[id])
+        soon = ledger.share(id, now + 0.5 * DIVIDED_EVERY, eager).replicas
+        assert soon <= max(known[id].holding, wanted + known[id].early)
         if crowd[id].wanted != wanted:
-            assert ledger.share(id, NOW, eager) == share(id, known, capacity, NOW, eager)
+            later = now + 2 * DIVIDED_EVERY
+            assert ledger.share(id, later, eager) == share(id, known, capacity, later, eager)
 
 
 @given(crowds, capacities)
