@@ -170,10 +170,11 @@ def usage_of(view: SubmissionView, by_pod: Mapping[str, Usage]) -> Usage | None:
 
 
 def _ended(job: JobView, workers: Sequence[PodView]) -> int:
-    """Indexes of the Job whose worker has ended well and that no other pod has taken up."""
+    """Indexes of the Job that will not run again, for their worker has ended well."""
     mine = [pod for pod in workers if pod.generation == job.generation and pod.index < job.requested]
     well = {pod.index for pod in mine if pod.phase == "Succeeded"}
-    return len(well - {pod.index for pod in mine if not pod.ended})
+    # An index that was cut off and asked for again runs again, though its first pod is still there: the Job knows.
+    return min(len(well - {pod.index for pod in mine if not pod.ended}), job.succeeded)
 
 
 def _startup(view: SubmissionView | None, previous: Observation | None) -> float | None:

@@ -244,6 +244,31 @@ def test_nothing_is_missing_in_the_cluster(stack: ComposeStack) -> None:
     assert checked.stdout.splitlines()[-1] == "nothing is missing"
 
 
+def test_a_user_whom_the_administrator_makes_gets_in(stack: ComposeStack, tmp_path: Path) -> None:
+    """As the documentation says: the token of .env, ``users add``, a token of the user's; on the pages the operator."""
+
+    def ask(token: str, *command: str) -> str:
+        environment = ("env", f"ASPERATHOS_MANAGER_URL={MANAGER}", f"ASPERATHOS_TOKEN={token}")
+        return stack.inside(*environment, sys.executable, "-m", "cli", *command).stdout
+
+    ask(ADMIN_TOKEN, "users", "add", "alice")
+    made = json.loads(ask(ADMIN_TOKEN, "tokens", "create", "--user", "alice", "--json"))
+    (tmp_path / "job.json").write_text(json.dumps({"run": "echo {item}", "workload": ["a"], "deadline": "2m"}))
+    id = json.loads(ask(made["token"], "submit", "--json", str(tmp_path / "job.json")))["job_id"]
+    status = wait(stack, id)
+    assert (status["state"], status["owner"]) == ("completed", "alice")
+    jar = tmp_path / "cookies"
+    form = ("--data-urlencode", "name=operator", "--data-urlencode", f"password={ADMIN_TOKEN}")
+    pages = "http://127.0.0.1:5002"
+    entry = stack.inside(
+        "curl", "-sS", "-c", str(jar), "-o", "/dev/null", "-w", "%{http_code}", *form, f"{pages}/login"
+    )
+    assert entry.stdout == "303"
+    assert id in stack.inside("curl", "-sS", "-b", str(jar), f"{pages}/").stdout
+    shown = stack.inside("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", f"{pages}/")
+    assert shown.stdout == f"303 {pages}/login"
+
+
 def test_a_stranger_gets_nothing(stack: ComposeStack) -> None:
     for url in (f"{MANAGER}/submissions", "http://127.0.0.1:5000/scaling", "http://127.0.0.1:5001/monitoring"):
         told = stack.inside("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", url).stdout

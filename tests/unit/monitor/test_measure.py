@@ -147,8 +147,10 @@ def test_indexes_that_ended_well_are_told_unless_another_pod_has_taken_them_up()
         pod(4, "Succeeded", generation=2),
         pod(0, "Succeeded"),
     )
-    view = SubmissionView((job(4, generation=2),), pods)
+    view = SubmissionView((job(4, generation=2, succeeded=1),), pods)
     assert measure(ID, info(), reading(view=view), (), None).replicas.ended == 1
+    raised_again = SubmissionView((job(4, generation=2, succeeded=0),), pods)
+    assert measure(ID, info(), reading(view=raised_again), (), None).replicas.ended == 0
 
 
 @pytest.mark.parametrize("newest", [job(4, generation=2, ended="Complete"), job(4, generation=2, suspended=True)])
