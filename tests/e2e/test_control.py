@@ -103,17 +103,18 @@ def test_a_plan_comes_true_enough_and_what_was_learned_is_kept(small: StackProce
 
 def test_what_runs_can_be_changed(small: StackProcess) -> None:
     id = small.submit(naps(400, 0.5, deadline="10m", expected_item_time="500ms"))
-    small.wait_for(id, lambda now: now["state"] == "ongoing" and now["replicas"]["observed"] == 1, within=30)
-    changed = small.cli("change", id, "--deadline", "1h", "--min", "4", "--max", "5", "--priority", "high").stdout
+    # One is enough, but where deadlines met lately it may have the rest of the cluster.
+    small.wait_for(id, lambda now: now["state"] == "ongoing" and now["replicas"]["observed"] >= 1, within=30)
+    changed = small.cli("change", id, "--deadline", "1h", "--min", "4", "--max", "4", "--priority", "high").stdout
     assert changed.splitlines() == [
         "deadline: 600.0 -> 3600.0",
         "replicas.min: 1 -> 4",
-        "replicas.max: 6 -> 5",
+        "replicas.max: 6 -> 4",
         "priority: normal -> high",
     ]
     now = small.wait_for(id, lambda now: now["replicas"]["observed"] == 4, within=20)
     assert now["deadline"] == 3600.0
-    small.cli("change", id, "--law", "scripted", "--set", "steps=[[0, 5]]")
+    small.cli("change", id, "--law", "scripted", "--set", "steps=[[0, 5]]", "--max", "5")
     now = small.wait_for(id, lambda now: now["replicas"]["observed"] == 5, within=20)
     assert now["law"] == "scripted"
     wrong = small.cli("change", id, "--law", "scirpted", check=False)
