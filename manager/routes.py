@@ -95,7 +95,11 @@ _SUBMISSIONS = (
                 "header",
             ),
         ),
-        {409: "The key came with another document before.", 502: ""},
+        {
+            409: "It would make deadlines be missed, and ASPERATHOS_ADMISSION is refuse.",
+            422: "The key came with another document before.",
+            502: "",
+        },
         "In the native form, or in that of the original Asperathos. Everything wrong with it is named at once.",
     ),
     Route(
