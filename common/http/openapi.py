@@ -164,6 +164,7 @@ _MESSAGES: Mapping[int, str] = {
     413: "The body is too large.",
     414: "The request line is longer than 8190 bytes.",
     415: "The body is neither JSON nor YAML.",
+    422: "It is well-formed, but cannot be done as asked.",
     429: "Too many failed logins, or a quota is used up; `Retry-After` says when to come again.",
     502: "The cluster refused.",
     503: "Something this leans on does not answer; trying again may help.",
