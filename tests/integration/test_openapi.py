@@ -90,7 +90,7 @@ def test_the_document_says_what_is_wrong_with_a_request() -> None:
     """One of them, looked at closely."""
     document = json.loads(document_of("manager"))
     submit = document["paths"]["/submissions"]["post"]
-    assert " ".join(submit["responses"]) == "200 202 400 401 403 409 413 414 415 429 502 503"
+    assert " ".join(submit["responses"]) == "200 202 400 401 403 409 413 414 415 422 429 502 503"
     assert submit["responses"]["400"] == {"$ref": "#/components/responses/400"}
     assert {parameter["name"] for parameter in submit["parameters"]} == {"dry_run", "Idempotency-Key"}
     assert set(submit["requestBody"]["content"]) == {"application/json", "application/yaml"}
