@@ -265,7 +265,8 @@ def test_a_user_whom_the_administrator_makes_gets_in(stack: ComposeStack, tmp_pa
     )
     assert entry.stdout == "303"
     assert id in stack.inside("curl", "-sS", "-b", str(jar), f"{pages}/api/submissions").stdout
-    shown = stack.inside("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", f"{pages}/")
+    browser = ("-H", "Accept: text/html")
+    shown = stack.inside("curl", "-sS", *browser, "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", f"{pages}/")
     assert shown.stdout == f"303 {pages}/login"
 
 
