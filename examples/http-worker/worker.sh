@@ -45,12 +45,15 @@ say() {
 }
 
 # keep: extends the lease of the item in hand while the handler runs, and ends the handler when the lease is lost.
+# It ends with the file $dir/held, too: a signal that reaches it before its trap is set is lost.
 keep() {
-    trap 'kill "$nap"; exit' TERM
-    while :; do
+    nap=''
+    trap '[ -z "$nap" ] || kill "$nap"; exit' TERM
+    while [ -e "$dir/held" ]; do
         sleep $((lease > 3 ? lease / 3 : 1)) &
         nap=$!
         wait "$nap"
+        [ -e "$dir/held" ] || break
         [ "$(post extend "&id=$id&attempt=$attempt")" != 409 ] || kill "$work"
     done
 }
@@ -84,10 +87,12 @@ while [ -z "$stopping" ]; do
         sh -c "$HANDLE" < "$dir/item" > "$dir/result" 2> "$dir/error" &
         work=$!
         [ -z "$stopping" ] || kill "$work"
+        : > "$dir/held"
         keep &
         keeper=$!
         wait "$work"
         code=$?
+        rm -f "$dir/held"
         kill "$keeper" 2> /dev/null
         wait "$keeper"
     fi

@@ -309,12 +309,12 @@ def test_who_is_idle_beside_the_last_items_leaves_and_others_come_when_items_do(
     print(f"{keep + 4} pods were running {took:.1f} s after the count was raised")
     assert not case.indexes() & set(range(2, keep))
     assert len(case.pods()) <= keep + 4
+    assert case.job().generation == 1
     case.completes()
     # Nobody but the killed ones has lost an item. One that is handed back has a further attempt, but has not failed.
     lost = requests.get(f"{stack.manager}/submissions/{case.id}/errors", timeout=10).json()
     assert len(lost) == len(killed)
     assert all("lease expired" in error and any(name in error for name in killed) for error in lost), lost
-    assert case.job().generation == 1
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["in grace", "by force"])

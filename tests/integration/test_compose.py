@@ -264,8 +264,9 @@ def test_a_user_whom_the_administrator_makes_gets_in(stack: ComposeStack, tmp_pa
         "curl", "-sS", "-c", str(jar), "-o", "/dev/null", "-w", "%{http_code}", *form, f"{pages}/login"
     )
     assert entry.stdout == "303"
-    assert id in stack.inside("curl", "-sS", "-b", str(jar), f"{pages}/").stdout
-    shown = stack.inside("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", f"{pages}/")
+    assert id in stack.inside("curl", "-sS", "-b", str(jar), f"{pages}/api/submissions").stdout
+    browser = ("-H", "Accept: text/html")
+    shown = stack.inside("curl", "-sS", *browser, "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", f"{pages}/")
     assert shown.stdout == f"303 {pages}/login"
 
 

@@ -54,7 +54,9 @@ class Shift:
         self.queue.put([NewItem(item, str(place)) for place, item in enumerate(items)])
         self.queue.close()
 
-    def start(self, handle: str, name: str = "pod-1", token: str = "") -> subprocess.Popen[bytes]:
+    def start(
+        self, handle: str, name: str = "pod-1", token: str = "", script: Path = SCRIPT
+    ) -> subprocess.Popen[bytes]:
         environment = {
             "PATH": os.environ["PATH"],
             "TMPDIR": str(self.directory),
@@ -65,7 +67,7 @@ class Shift:
             "ASPERATHOS_ITEMS_TOKEN": token or ItemTokens(lambda: SECRET).token(self.id),
         }
         with (self.directory / "log").open("ab") as log:
-            process = subprocess.Popen(["sh", str(SCRIPT)], env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(["sh", str(script)], env=environment, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
@@ -132,6 +134,15 @@ def test_a_handler_longer_than_the_lease_keeps_its_item(shift: Shift) -> None:
     assert worker.wait(60) == 0, shift.log
     assert [(result.attempt, result.result) for result in shift.queue.results()[0]] == [(1, "slow")]
     assert shift.queue.stats().expired == 0
+
+
+def test_a_lost_signal_keeps_no_item_for_ever(shift: Shift, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What renews leases is told to end, and may be told too early: before it listens."""
+    deaf = tmp_path_factory.mktemp("deaf") / "worker.sh"
+    deaf.write_text("kill() { :; }\n" + SCRIPT.read_text())
+    shift.fill("a", "b", lease=3.0)
+    assert shift.start("cat", script=deaf).wait(30) == 0, shift.log
+    assert [result.attempt for result in shift.queue.results()[0]] == [1, 1]
 
 
 def test_a_failing_handlers_words_are_the_error(shift: Shift) -> None:
