@@ -132,7 +132,7 @@ def test_a_waiting_loop_is_woken_at_once(client: redis.Redis) -> None:
 
 
 def test_a_wait_stays_below_the_clients_timeout(redis_server: RedisProcess) -> None:
-    with redis_client.connect(redis_server.url, timeout=0.2) as client:
+    with redis_client.connect(redis_server.url, timeout=1.0) as client:
         assert RedisWakeups(client).wait(uuid.uuid4().hex, 30.0) is None
 
 
