@@ -167,6 +167,7 @@ class ListedStatus(TypedDict):
     state: State
     intent: Intent
     reason: str
+    position: Annotated[int | None, Field(description="In the line of those that wait for their turn, from 1 on.")]
     warnings: list[str]
     law: str
     created_at: float

@@ -195,7 +195,8 @@ class Plant:
     def view(self) -> SubmissionView:
         """What the cluster shows."""
         pods = tuple(replica.pod for replica in self._replicas.values() if replica.state != "away")
-        job = JobView(self._name, "simulated", self._name, 1, self.desired, False, len(pods), 0, 0, 0)
+        done = len({pod.index for pod in pods if pod.phase == "Succeeded"})
+        job = JobView(self._name, "simulated", self._name, 1, self.desired, False, len(pods), 0, done, 0)
         return SubmissionView((job,), pods)
 
     # Replicas.

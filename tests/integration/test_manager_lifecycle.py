@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -278,9 +280,28 @@ def test_logs_are_followed_until_the_end(manager: Manager, eventually: Eventuall
     assert tail == {name: text.splitlines(keepends=True)[-1] for name, text in pods.items()}
 
 
-def test_nothing_is_left_in_redis_after_keep(manager: Manager, own_redis: RedisProcess, eventually: Eventually) -> None:
+class _KnowsNothing(BaseHTTPRequestHandler):
+    """A service that came back and has no record."""
+
+    def do_DELETE(self) -> None:
+        self.send_error(404)
+
+    do_PUT = do_GET = do_DELETE
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def test_nothing_is_left_in_redis_after_keep(
+    manager: Manager, own_redis: RedisProcess, free_port: int, eventually: Eventually
+) -> None:
+    """It is forgotten when the other services say that they know nothing of it."""
     id = manager.submit(run="echo {item}", workload=["a", "b"], keep="1s", dashboard=False)
-    eventually(lambda: manager.client.get(f"/submissions/{id}").status_code == 404, within=60)
+    eventually(lambda: manager.status(id)["status"] == "completed", within=60)
+    with ThreadingHTTPServer(("127.0.0.1", free_port), _KnowsNothing) as others:
+        threading.Thread(target=others.serve_forever, daemon=True).start()
+        eventually(lambda: manager.client.get(f"/submissions/{id}").status_code == 404, within=60)
+        others.shutdown()
     with own_redis.client() as client:
         eventually(lambda: [key for key in client.scan_iter(f"*{id}*") if "fence" not in key] == [], within=10)
 
