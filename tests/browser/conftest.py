@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+AXE = """async () => {
+    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+    return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 160))]);
+}"""
+"""Asks axe-core for what is wrong and serious."""
 
 
 @pytest.fixture(scope="session")
@@ -130,3 +137,9 @@ def pictures(tmp_path: Path) -> Path:
     directory = Path(named) if named else tmp_path
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The program of axe-core, as the development dependency brings it."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser import scenes
-from tests.browser.conftest import Watched
+from tests.browser.conftest import AXE, Watched
 from tests.browser.world import VisualizerProcess, World, any_port
 from tests.support.guard import ADMIN_TOKEN, SERVICE_TOKEN
 from tests.support.redis_process import RedisProcess
@@ -58,10 +58,12 @@ def log_in(watched: Watched, password: str = ADMIN_TOKEN) -> None:
     watched.page.press("input[name=password]", "Enter")
 
 
-def test_from_the_form_to_where_one_was_going_and_out_again(watched: Watched) -> None:
+def test_from_the_form_to_where_one_was_going_and_out_again(watched: Watched, axe: str) -> None:
     watched.open(f"/submissions/{ID}")
     log_in(watched, "a wrong one, but not a short one")
     assert "not known" in watched.page.inner_text("[role=alert]")
+    watched.page.evaluate(axe)
+    assert watched.page.evaluate(AXE) == []
     log_in(watched)
     watched.page.wait_for_url(f"**/submissions/{ID}")
     assert watched.page.evaluate("document.cookie") == ""

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from common.adapters.redis_history import RedisMetrics
 from common.domain.progress import Decision
 from common.domain.states import State
 from tests.browser import scenes
-from tests.browser.conftest import Watched
+from tests.browser.conftest import AXE, Watched
 from tests.browser.world import VisualizerProcess, World
 
 HOSTILE = "</script><img src=x onerror=alert(1)><svg onload=alert(2)>\"'`${alert(3)}{{7*7}}"
@@ -351,19 +350,6 @@ def test_charts_are_read_by_pointer(world: World, store: RedisMetrics, watched: 
     assert watched.page.locator("line.cross").count() == 7
     watched.page.mouse.move(5, 5)
     assert watched.page.locator("line.cross").count() == 0
-
-
-AXE = """async () => {
-    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-    return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
-        .map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 160))]);
-}"""
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The program of axe-core, as the development dependency brings it."""
-    return (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 
 
 @pytest.mark.parametrize("watched", [LOOKS[2], LOOKS[1]], indirect=True)
