@@ -363,7 +363,7 @@ def _told(demand: Demand, replicas: int, first: list[str], is_given_up: bool, ca
     """``first``: who gets something before it, as many as are named and one more."""
     if replicas >= demand.wanted:
         return Share(replicas, "" if replicas == demand.wanted else early(replicas, demand))
-    if _Room(capacity).grant(demand.requests, 1) == 0:
+    if _fitting(demand.requests, 1, _Room(capacity).left) == 0:
         asks = demand.requests
         each = ", ".join(_sizes(asks.cpu or None, asks.memory or None, asks.gpus or None)) or "a place"
         return Share(replicas, f"arbiter: none fits, each asks for {each}; {_has(capacity)}")

@@ -41,6 +41,33 @@ def naps(count: int, seconds: float = SECONDS, **given: Any) -> dict[str, Any]:
     }
 
 
+def test_what_runs_can_be_changed(small: StackProcess) -> None:
+    """First of all: where deadlines met lately, a batch may be given more than it asks for."""
+    id = small.submit(naps(400, 0.5, deadline="10m", expected_item_time="500ms"))
+    small.wait_for(id, lambda now: now["state"] == "ongoing" and now["replicas"]["observed"] == 1, within=30)
+    changed = small.cli("change", id, "--deadline", "1h", "--min", "4", "--max", "5", "--priority", "high").stdout
+    assert changed.splitlines() == [
+        "deadline: 600.0 -> 3600.0",
+        "replicas.min: 1 -> 4",
+        "replicas.max: 6 -> 5",
+        "priority: normal -> high",
+    ]
+    now = small.wait_for(id, lambda now: now["replicas"]["observed"] == 4, within=20)
+    assert now["deadline"] == 3600.0
+    small.cli("change", id, "--law", "scripted", "--set", "steps=[[0, 5]]")
+    now = small.wait_for(id, lambda now: now["replicas"]["observed"] == 5, within=20)
+    assert now["law"] == "scripted"
+    wrong = small.cli("change", id, "--law", "scirpted", check=False)
+    assert wrong.returncode != 0 and "did you mean scripted?" in wrong.stderr
+    lines = small.cli("decisions", id, "-n", "3").stdout.splitlines()
+    assert 2 <= len(lines) <= 4 and "the script says 5" in lines[-1]
+    events = small.cli("events", id).stdout
+    assert "changed: " in events and "-> 5: the script says 5" in events
+    assert small.cli("stop", id, "--now").stdout.split() == [id, "terminated"]
+    late = small.cli("change", id, "--max", "3", check=False)
+    assert late.returncode != 0 and "terminated" in late.stderr
+
+
 def test_nearly_all_of_twenty_deadlines_are_met_on_a_cluster_too_small_for_all_at_once(small: StackProcess) -> None:
     """Together they want up to 30 replicas of 12; by each deadline the work due until then fits."""
     began = time.monotonic()
@@ -99,30 +126,3 @@ def test_a_plan_comes_true_enough_and_what_was_learned_is_kept(small: StackProce
     assert 1.0 <= known["mean"] < 5.0
     assert small.cli("history", "forget", key).stdout.strip() == f"{key} forgotten"
     assert small.cli("history", "forget", key, check=False).returncode != 0
-
-
-def test_what_runs_can_be_changed(small: StackProcess) -> None:
-    id = small.submit(naps(400, 0.5, deadline="10m", expected_item_time="500ms"))
-    # One is enough, but where deadlines met lately it may have the rest of the cluster.
-    small.wait_for(id, lambda now: now["state"] == "ongoing" and now["replicas"]["observed"] >= 1, within=30)
-    changed = small.cli("change", id, "--deadline", "1h", "--min", "4", "--max", "4", "--priority", "high").stdout
-    assert changed.splitlines() == [
-        "deadline: 600.0 -> 3600.0",
-        "replicas.min: 1 -> 4",
-        "replicas.max: 6 -> 4",
-        "priority: normal -> high",
-    ]
-    now = small.wait_for(id, lambda now: now["replicas"]["observed"] == 4, within=20)
-    assert now["deadline"] == 3600.0
-    small.cli("change", id, "--law", "scripted", "--set", "steps=[[0, 5]]", "--max", "5")
-    now = small.wait_for(id, lambda now: now["replicas"]["observed"] == 5, within=20)
-    assert now["law"] == "scripted"
-    wrong = small.cli("change", id, "--law", "scirpted", check=False)
-    assert wrong.returncode != 0 and "did you mean scripted?" in wrong.stderr
-    lines = small.cli("decisions", id, "-n", "3").stdout.splitlines()
-    assert 2 <= len(lines) <= 4 and "the script says 5" in lines[-1]
-    events = small.cli("events", id).stdout
-    assert "changed: " in events and "-> 5: the script says 5" in events
-    assert small.cli("stop", id, "--now").stdout.split() == [id, "terminated"]
-    late = small.cli("change", id, "--max", "3", check=False)
-    assert late.returncode != 0 and "terminated" in late.stderr

@@ -202,4 +202,5 @@ def test_a_manager_that_was_never_there_is_told_of(command: tuple[str, ...]) -> 
 
 def test_who_is_not_allowed_is_told_so(door: Door) -> None:
     answer = CliRunner().invoke(main, ["report", ID, "--manager", door(401).url])
-    assert answer.exit_code == 4 and answer.stderr.startswith("not for you\n") and "asperathos login" in answer.stderr
+    hint = "'asperathos login' keeps a token; --token and $ASPERATHOS_TOKEN give one"
+    assert (answer.exit_code, answer.stderr) == (4, f"not for you\n{hint}\n")
