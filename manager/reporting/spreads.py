@@ -85,5 +85,5 @@ def _bins(known: Sequence[Weighted], total: float, top: float) -> tuple[Bin, ...
         return (Bin(known[-1][0], 1.0),)
     counts = [0.0] * _BINS
     for seconds, times in known:
-        counts[min(_BINS - 1, max(0, math.ceil(seconds / width) - 1))] += times
+        counts[min(_BINS - 1, max(0, math.ceil(min(seconds, top) / width) - 1))] += times
     return tuple(Bin(width * (place + 1), number / total) for place, number in enumerate(counts))

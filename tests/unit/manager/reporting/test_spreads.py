@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from asperathos_worker.queue.histogram import bucket_of
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from manager.reporting.spreads import of_buckets, spread_of
@@ -32,6 +32,7 @@ def test_a_far_value_does_not_flatten_the_others() -> None:
 
 
 @given(DURATIONS)
+@example([(3e-323, 40), (1.2e6, 1)])
 def test_the_laws_of_a_spread(durations: list[tuple[float, int]]) -> None:
     spread = spread_of(durations)
     assert spread is not None
