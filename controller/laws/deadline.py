@@ -51,10 +51,10 @@ class DeadlineSettings(LawSettings):
         default=0.015, ge=0, le=0.5, description="Share of the deadline to finish early, for what cannot be measured."
     )
     slack: float = Field(
-        default=0.3, ge=0, le=2, description="Replicas are given back once so much less risk than allowed remains."
+        default=0.4, ge=0, le=2, description="Replicas are given back once so much less risk than allowed remains."
     )
     patience: Duration = Field(
-        default=10.0, description="How long replicas must be too many before some are given back."
+        default=5.0, description="How long replicas must be too many before some are given back."
     )
 
 

@@ -70,7 +70,7 @@ def test_giving_back_needs_patience() -> None:
     memory, counts = {}, []
     for seconds in (0.0, 5.0, 9.0, 10.0):
         seen = known(ready=20, leased=10, done=70, deadline=1000.0, observed=10, at=START + seconds)
-        proposal = LAW.decide(situation(seen, current=10), SETTINGS, memory)
+        proposal = LAW.decide(situation(seen, current=10), DeadlineSettings(patience=10), memory)
         memory = proposal.memory
         counts.append(proposal.wanted)
     assert counts == [10, 10, 10, 2]
