@@ -43,8 +43,8 @@ SHARED = "(shared)"
 REMEMBERED = 1800.0
 """Seconds for which that is remembered."""
 _USUAL = 0.4
-"""Deadlines are mostly chosen so that the most replicas are ample: a batch is taken to need this share of them, steadily,
-until its items tell (the ``deadline`` law begins with the same guess)."""
+"""Deadlines are mostly chosen so that the most replicas are ample: until its items tell, a batch is taken to need no
+more than this share of them, steadily (the ``deadline`` law begins with the same guess)."""
 _SURELY = 0.999
 """A share of the capacity that is less than all of it, however it was rounded."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
@@ -331,8 +331,8 @@ def _is_lost(demand: Demand, left: float, now: float) -> bool:
 
 
 def _work(demand: Demand, now: float) -> float:
-    """Replica seconds left. Where they are not known, what is wanted is taken to be what the time left needs, but no more
-    than what a deadline usually needs: a wish made in ignorance is no reason to give a deadline up."""
+    """Replica seconds left. Where they are not known, what is wanted is taken to be what the time left needs, but no
+    more than what a deadline usually needs: a wish made in ignorance is no reason to give a deadline up."""
     if demand.work is not None:
         return demand.work
     return min(float(demand.wanted), _USUAL * demand.most) * max(0.0, (demand.deadline_at or now) - now)

@@ -95,7 +95,7 @@ def ask(
     else:
         situation = situation_of(record, observation, bounds)
         proposal = consult(law, situation, settings, record)
-        granted = grant(proposal, bounds, request.control, replace(past, current=record.asked), now)
+        granted = grant(proposal, bounds, request.control, replace(past, current=record.own), now)
     return Asked(record, observation, proposal, granted, bounds, situation)
 
 
@@ -135,7 +135,7 @@ def work_left(asked: Asked) -> float | None:
     """Replica seconds that the outstanding items still need, None while nothing tells.
 
     What the items took so far, or are said to take, tells; and then so does the law, whose count is enough for as long
-    as it expects. That contains replicas that wait for the last items to end, so the smaller one is nearer to the truth.
+    as it expects. That contains replicas that wait for the last items to end, so the smaller is nearer to the truth.
     """
     seen, proposal = asked.observation, asked.proposal
     mean = _mean_time(asked)
@@ -206,7 +206,7 @@ def situation_of(record: Scaling, observation: Observation, bounds: Bounds) -> S
         kind=request.kind,
         minimum=bounds.minimum,
         maximum=bounds.maximum,
-        current=record.asked,
+        current=record.own,
         interval=request.control.interval,
         initial=request.replicas.initial,
         target=request.target,

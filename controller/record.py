@@ -26,8 +26,9 @@ class Cap(BaseModel):
 class Scaling(BaseModel):
     """What is wanted, what was asked of the cluster, and what is remembered.
 
-    ``desired``: the last decision. ``early``: how many of these its law did not ask for. ``requested``: the Job's parallelism, as we last set or saw it. ``extra``: indexes
-    asked for beyond desired, because others wait in their back-off. ``announced``: the count last told to the user.
+    ``desired``: the last decision. ``early``: how many of these the arbiter lent beyond what was asked for.
+    ``requested``: the Job's parallelism, as we last set or saw it. ``extra``: indexes asked for beyond desired, because
+    others wait in their back-off. ``announced``: the count last told to the user.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,9 +69,9 @@ class Scaling(BaseModel):
     peak: int = 0
 
     @property
-    def asked(self) -> int:
-        """The last decision without what the arbiter added: what law and guard go on from. Room that is lent for a while
-        must not become a wish, which others would have to make room for."""
+    def own(self) -> int:
+        """The last decision without what was lent: what law and guard go on from. What is lent for a while must not
+        become a wish, for which others would have to make room."""
         return max(0, self.desired - self.early)
 
 

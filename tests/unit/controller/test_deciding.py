@@ -261,15 +261,15 @@ def test_room_that_was_lent_does_not_become_a_wish() -> None:
     """Else the law would keep it in hand for a while, and others would be denied what they need for it."""
     first = asked_for(deadline=600.0, elapsed=100.0, mean=10.0, count=48, ready=50, leased=2, running=(4.0, 6.0))
     lent = settle(first, Share(20, "arbiter: 20"), START)
-    assert (lent.record.desired, lent.record.asked) == (20, first.replicas)
+    assert (lent.record.desired, lent.record.own) == (20, first.replicas)
     assert first.replicas < 10
     seen = observed(at=START + 5, deadline=600.0, elapsed=105.0, mean=10.0, count=48, ready=40, leased=12)
     then = ask(lent.record, seen, BUILT_IN.law("deadline"), DeadlineSettings(), None, START + 5)
     assert isinstance(then, Asked) and then.situation is not None
     assert then.situation.current == first.replicas
     assert then.replicas <= first.replicas
-    assert settle(then, Share(then.replicas - 1, "cut"), START + 5).record.asked == then.replicas - 1
-    assert renew(lent.record, request_for("pid").model_copy(update={"revision": 1}), START + 6).asked == 20
+    assert settle(then, Share(then.replicas - 1, "cut"), START + 5).record.own == then.replicas - 1
+    assert renew(lent.record, request_for("pid").model_copy(update={"revision": 1}), START + 6).own == 20
 
 
 def test_limited_steps_down_go_on_from_what_was_asked() -> None:
