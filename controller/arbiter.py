@@ -42,6 +42,9 @@ SHARED = "(shared)"
 """Key of the demand, among the others, that remembers that deadlines met on this cluster. It wants nothing."""
 REMEMBERED = 1800.0
 """Seconds for which that is remembered."""
+_USUAL = 0.4
+"""Deadlines are mostly chosen so that the most replicas are ample: until its items tell, a batch is taken to need no
+more than this share of them, steadily (the ``deadline`` law begins with the same guess)."""
 _SURELY = 0.999
 """A share of the capacity that is less than all of it, however it was rounded."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
@@ -68,8 +71,6 @@ class Demand(BaseModel):
     priority: Priority = Priority.NORMAL
     deadline_at: float | None = None
     work: float | None = None
-    eta: float | None = None
-    """Seconds to the end that the law expects with what it wants, None when it does not know."""
     urgent: bool = False
     waiting_since: float | None = None
     """Since when it has been kept below its least count."""
@@ -326,18 +327,15 @@ def _too_much(
 
 def _is_lost(demand: Demand, left: float, now: float) -> bool:
     """Whether its deadline would be missed even with all the replicas of use to it."""
-    if left <= 0:
-        return True
-    if demand.eta is not None and demand.wanted >= demand.most:
-        return demand.eta > left
-    return _work(demand, now) > demand.most * left
+    return left <= 0 or _work(demand, now) > demand.most * left
 
 
 def _work(demand: Demand, now: float) -> float:
-    """Replica seconds left. Where they are not known, what is wanted is taken to be what the time left needs."""
+    """Replica seconds left. Where they are not known, what is wanted is taken to be what the time left needs, but no
+    more than what a deadline usually needs: a wish made in ignorance is no reason to give a deadline up."""
     if demand.work is not None:
         return demand.work
-    return demand.wanted * max(0.0, (demand.deadline_at or now) - now)
+    return min(float(demand.wanted), _USUAL * demand.most) * max(0.0, (demand.deadline_at or now) - now)
 
 
 def _in_order(

@@ -95,16 +95,15 @@ def ask(
     else:
         situation = situation_of(record, observation, bounds)
         proposal = consult(law, situation, settings, record)
-        granted = grant(proposal, bounds, request.control, past, now)
+        granted = grant(proposal, bounds, request.control, replace(past, current=record.own), now)
     return Asked(record, observation, proposal, granted, bounds, situation)
 
 
 def demand_of(asked: Asked, now: float) -> Demand:
     """What the arbiter must know of it."""
-    record, seen, proposal = asked.record, asked.observation, asked.proposal
+    record, seen = asked.record, asked.observation
     request = record.request
     is_batch = request.kind is Kind.BATCH
-    eta = proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None
     most = min(asked.bounds.maximum, seen.counts.outstanding) if is_batch else asked.bounds.maximum
     return Demand(
         wanted=asked.replicas,
@@ -116,7 +115,6 @@ def demand_of(asked: Asked, now: float) -> Demand:
         priority=request.priority,
         deadline_at=None if seen.deadline is None or not is_batch else now + _finite(seen.deadline - seen.elapsed),
         work=work_left(asked) if is_batch else None,
-        eta=eta,
         urgent=not is_batch,
         waiting_since=record.waiting_since,
         turn_until=record.turn_until,
@@ -125,26 +123,26 @@ def demand_of(asked: Asked, now: float) -> Demand:
 
 
 def _may_be_early(asked: Asked) -> bool:
-    """Whether it may get more than its law asks for: the law only has the deadline in mind, it knows how long items
-    take, and no step is limited."""
+    """Whether it may get more than its law asks for: the law was asked, has only the deadline in mind, and no step is
+    limited. One that does not know yet how long items take learns it the sooner."""
     control, counts = asked.record.request.control, asked.observation.counts
     is_free = control.max_step_up is None and control.cooldown_up == 0
     waiting = counts.ready + counts.delayed > 0
-    return asked.record.request.law == "deadline" and is_free and waiting and asked.proposal.eta is not None
+    return asked.record.request.law == "deadline" and is_free and waiting and asked.situation is not None
 
 
 def work_left(asked: Asked) -> float | None:
-    """Replica seconds that the outstanding items still need, None when nothing tells.
+    """Replica seconds that the outstanding items still need, None while nothing tells.
 
-    What the items took so far, or are said to take, tells; and so does the law, whose count is enough for as long as it
-    expects. That contains replicas that wait for the last items to end, so the smaller one is nearer to the truth.
+    What the items took so far, or are said to take, tells; and then so does the law, whose count is enough for as long
+    as it expects. That contains replicas that wait for the last items to end, so the smaller is nearer to the truth.
     """
     seen, proposal = asked.observation, asked.proposal
-    eta = proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None
-    enough = math.inf if eta is None else max(0.0, eta) * max(0, proposal.wanted)
     mean = _mean_time(asked)
     if mean is None:
-        return None if math.isinf(enough) else enough
+        return None
+    eta = proposal.eta if proposal.eta is not None and math.isfinite(proposal.eta) else None
+    enough = math.inf if eta is None else max(0.0, eta) * max(0, proposal.wanted)
     ages = seen.service.running
     begun = sum(max(mean - age, 0.0) for age in ages) + mean * max(0, seen.counts.leased - len(ages))
     return min(enough, mean * (seen.counts.ready + seen.counts.delayed) + begun)
@@ -168,6 +166,7 @@ def settle(asked: Asked, share: Share | None, now: float) -> Outcome:
     reason = "; ".join(part for part in said if part)
     changes = {
         "desired": replicas,
+        "early": max(0, replicas - asked.replicas),
         "memory": dict(proposal.memory),
         "reason": reason,
         "decided_at": now,
@@ -207,7 +206,7 @@ def situation_of(record: Scaling, observation: Observation, bounds: Bounds) -> S
         kind=request.kind,
         minimum=bounds.minimum,
         maximum=bounds.maximum,
-        current=record.desired,
+        current=record.own,
         interval=request.control.interval,
         initial=request.replicas.initial,
         target=request.target,

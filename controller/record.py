@@ -26,8 +26,9 @@ class Cap(BaseModel):
 class Scaling(BaseModel):
     """What is wanted, what was asked of the cluster, and what is remembered.
 
-    ``desired``: the last decision. ``requested``: the Job's parallelism, as we last set or saw it. ``extra``: indexes
-    asked for beyond desired, because others wait in their back-off. ``announced``: the count last told to the user.
+    ``desired``: the last decision. ``early``: how many of these the arbiter lent beyond what was asked for.
+    ``requested``: the Job's parallelism, as we last set or saw it. ``extra``: indexes asked for beyond desired, because
+    others wait in their back-off. ``announced``: the count last told to the user.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +36,7 @@ class Scaling(BaseModel):
     request: ScalingRequest
     active: bool = True
     desired: int
+    early: int = 0
     requested: int
     extra: int = 0
     announced: int
@@ -65,6 +67,12 @@ class Scaling(BaseModel):
     """The latest, which may be older than the last decision."""
     scalings: int = 0
     peak: int = 0
+
+    @property
+    def own(self) -> int:
+        """The last decision without what was lent: what law and guard go on from. What is lent for a while must not
+        become a wish, for which others would have to make room."""
+        return max(0, self.desired - self.early)
 
 
 def begin(request: ScalingRequest, now: float) -> Scaling:
@@ -101,7 +109,7 @@ def renew(record: Scaling, request: ScalingRequest, now: float) -> Scaling:
             "patched_at": now,
         }
     if record.request.law != request.law:
-        changes["memory"] = {}
+        changes |= {"memory": {}, "early": 0}
     if record.request.revision != request.revision:
         changes |= {"decided_at": None, "forecast": None}
     return record.model_copy(update=changes)

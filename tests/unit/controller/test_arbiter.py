@@ -67,6 +67,23 @@ def test_a_deadline_that_is_lost_anyway_takes_nothing_from_those_that_can_be_met
     assert counts(demands) == {"fine": 39, "over": 1, "hopeless": 0}
 
 
+def test_a_wish_made_in_ignorance_is_no_reason_to_give_a_deadline_up() -> None:
+    """Who does not know its work asks for all it may have, for who knows how long: it is taken to need what deadlines
+    usually need."""
+    unknown, known = demand(40, 200), demand(10, 100, work=1000)
+    assert counts({"unknown": unknown, "known": known}) == {"known": 10, "unknown": 30}
+    other = demand(30, 300, work=7000)
+    assert counts({"unknown": unknown, "other": other}) == {"unknown": 40, "other": 0}
+    told = unknown.model_copy(update={"work": 8001.0})
+    assert counts({"unknown": told, "other": other}) == {"other": 30, "unknown": 10}
+
+
+def test_a_little_wish_made_in_ignorance_is_believed() -> None:
+    small, large = demand(2, 90), demand(40, 100, work=3700)
+    assert counts({"small": small, "large": large}) == {"large": 38, "small": 2}
+    assert counts({"small": demand(10, 90), "large": large}) == {"small": 10, "large": 30}, "one has to be late"
+
+
 def test_streams_go_before_batches_of_their_priority_and_those_without_deadline_last() -> None:
     demands = {
         "stream": demand(20, urgent=True),

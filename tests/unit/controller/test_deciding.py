@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from common.domain.progress import Counts
-from controller.arbiter import Demand
-from controller.deciding import Asked, ask, decide, demand_of, is_due
+from common.domain.submission import Control
+from controller.arbiter import Demand, Share
+from controller.deciding import Asked, ask, decide, demand_of, is_due, settle
 from controller.laws import Law, LawSettings, Memory, Proposal, Situation
+from controller.laws.deadline import DeadlineSettings
 from controller.laws.fixed import Nop
 from controller.laws.threshold import Threshold, ThresholdSettings
 from controller.record import begin, renew
@@ -208,11 +210,15 @@ def test_new_gains_do_not_make_the_count_jump(gains: dict[str, object]) -> None:
 # What the arbiter is told.
 
 
-def demanded(law: str = "deadline", **given: Any) -> Demand:
+def asked_for(law: str = "deadline", **given: Any) -> Asked:
     request = request_for(law, maximum=20, expected=given.pop("expected", None))
     asked = ask(begin(request, START), observed(**given), BUILT_IN.law(law), BUILT_IN.settings(law, {}), None, START)
     assert isinstance(asked, Asked)
-    return demand_of(asked, START)
+    return asked
+
+
+def demanded(law: str = "deadline", **given: Any) -> Demand:
+    return demand_of(asked_for(law, **given), START)
 
 
 def test_a_demand_tells_the_work_that_is_left_by_what_items_took() -> None:
@@ -220,16 +226,57 @@ def test_a_demand_tells_the_work_that_is_left_by_what_items_took() -> None:
     assert told.work == pytest.approx(50 * 10 + 6 + 4)
     assert told.deadline_at == START + 500.0
     assert (told.most, told.urgent) == (20, False)
-    assert told.eta is not None and told.until is not None and told.until > START
+    assert told.until is not None and told.until > START
 
 
 def test_or_by_what_they_are_said_to_take_or_by_what_the_law_expects() -> None:
     untouched: dict[str, Any] = {"deadline": 600.0, "elapsed": 1.0, "ready": 100, "leased": 0, "done": 0, "count": 0}
     assert demanded("threshold", expected=3.0, **untouched).work == pytest.approx(300.0)
-    hinted = demanded(expected=3.0, **untouched)
-    assert hinted.work is not None and hinted.eta is not None
-    assert hinted.work == pytest.approx(min(300.0, hinted.wanted * hinted.eta))
+    hinted = asked_for(expected=3.0, **untouched)
+    assert hinted.proposal.eta is not None
+    expected = min(300.0, hinted.proposal.wanted * hinted.proposal.eta)
+    assert demand_of(hinted, START).work == pytest.approx(expected)
     assert demanded(**untouched).work is None
+
+
+def test_a_few_items_do_not_tell_the_work_though_the_law_expects_something() -> None:
+    few: dict[str, Any] = {"deadline": 100.0, "elapsed": 50.0, "ready": 70, "leased": 8, "done": 2, "count": 2}
+    asked = asked_for(mean=30.0, running=(20.0,) * 8, **few)
+    assert asked.proposal.eta is not None and asked.proposal.eta > 50.0, "by what it knows it will be late"
+    assert demand_of(asked, START).work is None
+
+
+def test_who_does_not_know_yet_may_be_early_too_but_not_when_nothing_is_heard() -> None:
+    untouched: dict[str, Any] = {"deadline": 600.0, "elapsed": 1.0, "ready": 100, "leased": 0, "done": 0, "count": 0}
+    asked = asked_for(**untouched)
+    assert asked.proposal.eta is None
+    told = demand_of(asked, START)
+    assert told.early == told.most - told.wanted > 0
+    deaf = ask(asked.record, asked.observation, BUILT_IN.law("deadline"), DeadlineSettings(), None, START + 600)
+    assert isinstance(deaf, Asked) and deaf.situation is None
+    assert demand_of(deaf, START + 600).early == 0
+
+
+def test_room_that_was_lent_does_not_become_a_wish() -> None:
+    """Else the law would keep it in hand for a while, and others would be denied what they need for it."""
+    first = asked_for(deadline=600.0, elapsed=100.0, mean=10.0, count=48, ready=50, leased=2, running=(4.0, 6.0))
+    lent = settle(first, Share(20, "arbiter: 20"), START)
+    assert (lent.record.desired, lent.record.own) == (20, first.replicas)
+    assert first.replicas < 10
+    seen = observed(at=START + 5, deadline=600.0, elapsed=105.0, mean=10.0, count=48, ready=40, leased=12)
+    then = ask(lent.record, seen, BUILT_IN.law("deadline"), DeadlineSettings(), None, START + 5)
+    assert isinstance(then, Asked) and then.situation is not None
+    assert then.situation.current == first.replicas
+    assert then.replicas <= first.replicas
+    assert settle(then, Share(then.replicas - 1, "cut"), START + 5).record.own == then.replicas - 1
+    assert renew(lent.record, request_for("pid").model_copy(update={"revision": 1}), START + 6).own == 20
+
+
+def test_limited_steps_down_go_on_from_what_was_asked() -> None:
+    request = request_for("nop", maximum=50).model_copy(update={"control": Control(law="nop", max_step_down=1)})
+    kept = begin(request, START).model_copy(update={"desired": 40, "early": 30})
+    asked = ask(kept, observed(at=START), Saying(8), LawSettings(), None, START)
+    assert isinstance(asked, Asked) and asked.replicas == 9
 
 
 def test_few_items_can_use_few_replicas_and_ended_ones_none() -> None:
