@@ -23,7 +23,7 @@ from benchmarks.control_parts.plots import charts
 from benchmarks.control_parts.summary import Line, lines_of
 from benchmarks.control_parts.trials import FAMILIES, Task, Trial, attempt, tasks
 
-FULL = {"bags": 120, "streams": 12, "crowds": 24}
+FULL = {"bags": 120, "streams": 12, "crowds": 96}
 QUICK = {"bags": 18, "streams": 2, "crowds": 4}
 _COLUMNS = {
     "bags": ("met", "met (even)", "met (mixed)", "met (heavy)", "cost", "excess", "peak", "scalings"),
