@@ -8,18 +8,19 @@ import pytest
 
 from tests.faults.campaign import one_run
 from tests.faults.catalogue import FAULTS
+from tests.faults.shapes import BATCH, DEDICATED, RUN, STREAM
 from tests.faults.stage import Stage
 
 pytestmark = pytest.mark.e2e
 SHORT = {
-    "manager and monitor killed": 3,
-    "worker killed": 13,
-    "workers that lie about results": 5,
-    "Redis loses its last second (power loss)": 11,
-    "cluster API answers 500": 4,
-    "Redis replaced by an empty one": 6,
+    "manager and monitor killed": (3, [BATCH, STREAM]),
+    "worker killed": (13, [BATCH, RUN]),
+    "workers that lie about results": (5, [BATCH]),
+    "Redis loses its last second (power loss)": (11, [BATCH, STREAM]),
+    "cluster API answers 500": (4, [RUN, DEDICATED]),
+    "Redis replaced by an empty one": (6, [BATCH, DEDICATED]),
 }
-"""Seeds by fault."""
+"""Seeds and what is submitted, by fault."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.mark.parametrize("name", SHORT)
 def test_nothing_is_lost_done_twice_or_left_behind(stage: Stage, name: str) -> None:
     fault = next(fault for fault in FAULTS if fault.name == name)
-    assert one_run(stage, fault, SHORT[name], submissions=1).violations == []
+    assert one_run(stage, fault, *SHORT[name]).violations == []
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:
