@@ -14,7 +14,7 @@ from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
 from asperathos_worker.queue.records import QueueConfig, QueueStats
 
 from common.domain.cluster import PodView, SubmissionView
-from common.domain.errors import BadRequest, ClusterError, Forbidden, Unavailable, WorkloadError
+from common.domain.errors import AsperathosError, BadRequest, ClusterError, Forbidden, Unavailable, WorkloadError
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
 from common.domain.states import State
@@ -61,6 +61,8 @@ _LOAD_LEASE = 10.0
 """Seconds. Renewed with each slice; a manager that died must not keep the others from reading on for longer. One that
 reads its source more slowly than that is read beside, which costs the source a second reader and nothing else."""
 _SHORT = 0.1
+_LATER, _AT_LATEST = 0.1, 300.0
+"""Who stays away is asked again after this part of the time it has been waited for, but after so many seconds."""
 ORPHANS = "orphans"
 """Looked at as if it were a submission: under a lease, and with its own failures."""
 _TAIL = 1000
@@ -73,6 +75,7 @@ class LoopRules:
     lifecycle: LifecycleRules = field(default_factory=LifecycleRules)
     budget: float = 1.0
     launch_patience: float = 300.0
+    forget_patience: float = 7 * 86400.0
     launch_retry: float = 2.0
     stream_retain: int = 100_000
 
@@ -531,15 +534,30 @@ class ManagerLoop:
         if not situation.submission.end_told:
             # They forget nothing that goes on.
             self._tools.announcer.tell_end(id)
-        away = self._tools.announcer.erase(id)
-        if away & _who_was_told(situation.submission):
-            # Nobody else would ever have it forget: until then the record remembers that it must.
-            return self._rules.lifecycle.tell_again
-        # The last one that may be away for long: until its series are gone, the record remembers that they must go.
-        self._tools.metrics.expire(id, 0.0)
+        left = self._where_traces_are_left(situation.submission)
+        if left:
+            # Nobody else would ever have them forget: until then the record remembers that they must.
+            since, now = situation.submission.forget_since, situation.facts.now
+            if since is None:
+                self._tools.book.change(situation.current, forget_since=now)
+                since = now
+            if now - since < self._rules.forget_patience:
+                return max(self._rules.lifecycle.tell_again, min(_LATER * (now - since), _AT_LATEST))
+            log.warning("traces_left", id=id, where=left, why="what has them was away for too long")
         self._tools.book.delete(id)
         self._drop(id)
         return _GONE
+
+    def _where_traces_are_left(self, submission: Submission) -> list[str]:
+        """Have all others forget the submission; returns who could not be told."""
+        away = self._tools.announcer.erase(submission.id) & _who_was_told(submission)
+        try:
+            # After the monitor, which might write again: the try that leaves nothing behind has it last.
+            self._tools.metrics.expire(submission.id, 0.0)
+        except AsperathosError as error:
+            log.warning("metrics_kept", id=submission.id, error=error.message)
+            away.add("metrics")
+        return sorted(away)
 
     def _drop(self, id: str) -> None:
         """Nothing of it is remembered in this process any longer."""

@@ -7,11 +7,13 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from asperathos_worker.queue.api import QueueUnavailable
 
 from common.domain.errors import BadRequest, ClusterError, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
+from manager.loop import LoopRules
 from manager.runner_archive import RunnerArchive
 from tests.fakes.cluster import FakeCluster
 from tests.support.manager_stage import ID, Stage
@@ -324,6 +326,58 @@ def test_a_deleted_one_is_forgotten_only_when_the_other_services_have_forgotten_
     assert stage.records.get(ID) is None
     assert stage.controller.stopped == [f"/scaling/{ID}/stop"]
     assert stage.controller.deleted == [f"/scaling/{ID}"]
+
+
+def delete(stage: Stage) -> None:
+    """The submission has ended and the user deletes it."""
+    stage.submit()
+    stage.run(5)
+    stage.work()
+    stage.run(5)
+    assert stage.now.state is State.COMPLETED
+    kept = stage.records.get(ID)
+    assert kept is not None
+    stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
+
+
+def test_a_deleted_one_does_not_wait_for_ever_for_a_service_that_stays_away(stage: Stage) -> None:
+    stage.rules = LoopRules(forget_patience=3600.0)
+    stage.restart()
+    delete(stage)
+    stage.controller.down = True
+    with structlog.testing.capture_logs() as logs:
+        stage.run(3500)
+        assert stage.records.get(ID) is not None
+        stage.run(700)
+    assert stage.records.get(ID) is None
+    (told,) = [line for line in logs if line["event"] == "traces_left"]
+    assert (told["id"], told["where"], told["log_level"]) == (ID, ["controller"], "warning")
+    asked = [line for line in logs if line["event"] == "service_keeps_record"]
+    assert len(asked) < 60, "a service that is away for long is asked less often"
+
+
+def test_a_deleted_one_does_not_wait_for_ever_for_a_metric_store_that_stays_away(stage: Stage) -> None:
+    stage.rules = LoopRules(forget_patience=3600.0)
+    stage.restart()
+    delete(stage)
+    stage.metrics.down = True
+    with structlog.testing.capture_logs() as logs:
+        stage.run(3500)
+        assert stage.records.get(ID) is not None
+        stage.run(700)
+    assert stage.records.get(ID) is None
+    assert [line["where"] for line in logs if line["event"] == "traces_left"] == [["metrics"]]
+
+
+def test_a_metric_store_that_comes_back_forgets_the_series(stage: Stage) -> None:
+    delete(stage)
+    stage.metrics.down = True
+    stage.run(60)
+    assert stage.records.get(ID) is not None
+    stage.metrics.down = False
+    stage.run(60)
+    assert stage.records.get(ID) is None
+    assert stage.metrics.ttls[ID] == 0.0
 
 
 # Jobs that end too early.
