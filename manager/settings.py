@@ -78,8 +78,8 @@ class Settings(CommonSettings):
     forget_patience: float = Field(
         default=7 * 86400.0,
         ge=0,
-        description="How long an ended submission's record waits for a service or a metric store that is away, when all "
-        "is to be forgotten.",
+        description="How long an ended submission's record waits for a service or a metric store that is away, when "
+        "all is to be forgotten.",
     )
     log_followers: int = Field(default=8, ge=1, le=256, description="Logs followed at once; each holds a thread.")
     log_follow_limit: float = Field(default=3600.0, gt=0, description="Longest time a log is followed.")
