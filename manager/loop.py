@@ -211,6 +211,7 @@ class ManagerLoop:
         )
         if not exists_in_cluster(submission):
             return facts
+        self._tools.orphans.note(submission.cluster, self._tools.launcher.namespace(submission))
         try:
             view = self._tools.launcher.view(submission)
             return replace(facts, view=view, warning=self._trouble(submission, view, facts.now))
