@@ -205,11 +205,12 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
                 return [f"{submitted.id} was acknowledged {struck.lifted - submitted.at:.1f} s before and is lost"]
             return _nothing_left_of(stage, [submitted])
         status = stage.wait_end(submitted.id, END_WITHIN)
-        found += at_the_end(stage, submitted, status)
-        if not submitted.ends:
-            found += report_adds_up(stage, submitted)
+        if not struck.losses.cost(submitted, status):
+            found += at_the_end(stage, submitted, status)
+            if not submitted.ends:
+                found += report_adds_up(stage, submitted)
+            found += _late_restarts(stage, submitted, struck, outcome)
         found += same_again(stage, submitted)
-        found += _late_restarts(stage, submitted, struck, outcome)
         if stage.status(submitted.id)["state"] != status["state"]:
             found.append("the terminal state has changed")
         found += steps_back(watcher.looks, struck.losses)

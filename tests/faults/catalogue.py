@@ -18,7 +18,7 @@ from typing import Any
 from tests.faults.api_proxy import Behaviour
 from tests.faults.invariants import Losses
 from tests.faults.parts import PartProcess
-from tests.faults.shapes import BATCH, DEDICATED, RUN, SHAPES, STREAM, Shape
+from tests.faults.shapes import BATCH, DEDICATED, SHAPES, Shape
 from tests.faults.stage import Stage, Submitted, empty
 from tests.support.tcp_relay import TcpRelay
 
@@ -294,13 +294,13 @@ def api_away(seconds: float) -> Callable[[Scene], Struck]:
 
 
 def kill_cluster(scene: Scene) -> Struck:
-    """kill -9 of the API server; it is started again on what it has kept."""
+    """kill -9 of the API server, with which the local cluster's pods die; it is started again on what it has kept."""
     stage = scene.stage
     stage.cluster.kill()
     time.sleep(scene.chance.uniform(0, 2))
     stage.cluster.start()
     stage.cluster.wait_ready()
-    return whole()
+    return whole(Losses(pods=True))
 
 
 def set_back_cluster(scene: Scene) -> Struck:
@@ -315,7 +315,7 @@ def set_back_cluster(scene: Scene) -> Struck:
     backup.rename(state)
     stage.cluster.start()
     stage.cluster.wait_ready()
-    return whole()
+    return whole(Losses(pods=True))
 
 
 # Workers.
@@ -476,8 +476,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("cluster API drops watches", api(_API, Behaviour(watch_lasts=0.3)), weight=2),
     Fault("cluster API answers from its past", api(_API, Behaviour(stale=True)), weight=2),
     Fault("cluster API server killed", kill_cluster, weight=2),
-    # The pod of a queue may not be in the backup, and its items go with it.
-    Fault("cluster API server set back to a backup", set_back_cluster, weight=2, shapes=(BATCH, STREAM, RUN)),
+    Fault("cluster API server set back to a backup", set_back_cluster, weight=2),
     Fault("the Redis of a queue of its own killed", kill_queue, weight=2, shapes=(DEDICATED,)),
     Fault(
         "items that kill their worker",

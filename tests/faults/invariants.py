@@ -23,10 +23,17 @@ REPORT_WITHIN = 30.0
 @dataclass(frozen=True)
 class Losses:
     """What a fault may cost by its nature, as documented. ``since``: what was acknowledged after this moment (Unix
-    seconds) may be undone; ``everything``: all that Redis had."""
+    seconds) may be undone; ``everything``: all that Redis had; ``pods``: all of them, and with its pod the items of a
+    queue of its own."""
 
     since: float | None = None
     everything: bool = False
+    pods: bool = False
+
+    def cost(self, submitted: Submitted, status: dict[str, Any]) -> bool:
+        """Whether the submission has ended as one does that has lost its queue."""
+        is_told = str(status.get("reason")).startswith("the dedicated queue")
+        return self.pods and submitted.shape.listed and status["state"] == "error" and is_told
 
 
 @dataclass(frozen=True)
