@@ -37,6 +37,7 @@ from manager.lifecycle import (
     Facts,
     Forget,
     Hold,
+    KeepResults,
     Launch,
     LifecycleRules,
     Load,
@@ -48,6 +49,7 @@ from manager.lifecycle import (
     crashed,
     ending,
     exists_in_cluster,
+    has_results_to_keep,
     next_step,
 )
 from manager.loading import Loader
@@ -187,6 +189,8 @@ class ManagerLoop:
                 return self._conclude(situation, step)
             case TellEnd():
                 return self._tell_end(situation, step)
+            case KeepResults():
+                return self._keep_results(situation, step)
             case CleanUp():
                 return self._clean_up(situation)
             case Forget():
@@ -491,11 +495,21 @@ class ManagerLoop:
         self._tools.book.change(situation.current, end_told=True)
         return 0.0
 
+    def _keep_results(self, situation: _Situation, step: KeepResults) -> float:
+        submission = situation.submission
+        try:
+            is_whole = self._archived(submission)
+        except (QueueError, Unavailable) as error:
+            log.debug("not_archived_yet", id=submission.id, error=str(error))
+            return self._tell_end(situation, TellEnd(step.wait)) if not submission.end_told else step.wait
+        if is_whole:
+            self._tools.book.change(situation.current, archived=True)
+        return 0.0
+
     def _clean_up(self, situation: _Situation) -> float:
         submission, tools = situation.submission, self._tools
         current = situation.current
-        is_wanted = submission.redis_host and not submission.archived and not submission.delete_requested
-        if submission.spec.queue == "dedicated" and is_wanted:
+        if has_results_to_keep(submission) and not submission.delete_requested:
             if not self._archived(submission):
                 return _SHORT
             current = tools.book.change(current, archived=True)

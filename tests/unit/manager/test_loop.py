@@ -692,6 +692,38 @@ def test_a_dedicated_queue_is_there_before_its_items_and_its_results_outlive_it(
     assert [failure.error for failure in stage.queue.dead()[0]] == ["cannot do c"]
 
 
+def test_results_outlive_a_dedicated_queues_pod_also_while_the_job_is_kept() -> None:
+    stage = Stage()
+    dedicated(stage, job_lifetime=3600)
+    stage.run(3)
+    stage.work()
+    stage.run(5)
+    assert (stage.now.state, stage.now.archived, stage.now.job_deleted) == (State.COMPLETED, True, False)
+    assert stage.cluster.jobs, "it is kept for its lifetime"
+    (queue_pod,) = (pod for pod in stage.cluster.pods.values() if pod.index < 0)
+    stage.cluster.finish(queue_pod, 137, reason="Evicted")
+    assert [result.result for result in stage.queue.results()[0]] == ["A", "B", "C"]
+    stage.run(3700)
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.deployments) == ({}, {}, {})
+
+
+def test_a_dedicated_queue_that_is_away_after_the_end_is_archived_when_it_is_back() -> None:
+    stage = Stage(LoopRules(budget=0.0))
+    dedicated(stage, job_lifetime=3600)
+    stage.run(3)
+    stage.work()
+    at = stage.queues.at
+    while not stage.now.state.terminal:
+        stage.clock.advance(max(0.01, stage.step()))
+    assert not stage.now.archived
+    stage.queues.at = lambda _: (_ for _ in ()).throw(QueueUnavailable("no route"))  # type: ignore[method-assign]
+    stage.run(60)
+    assert (stage.now.end_told, stage.now.archived) == (True, False)
+    stage.queues.at = at  # type: ignore[method-assign]
+    stage.run(30)
+    assert stage.now.archived
+
+
 def test_a_dedicated_queue_that_does_not_start_says_why() -> None:
     stage = Stage(auto_start=False)
     dedicated(stage)
