@@ -44,7 +44,7 @@ class LifecycleRules:
     report_patience: float = 5.0
     """How long the end waits for the monitor's report."""
     queue_patience: float = 300.0
-    """How long a dedicated queue may take to answer."""
+    """How long a dedicated queue may take to answer, and a pod that takes the place of its own to start."""
     queue_notice: float = 10.0
     """After which it is told that one whose pod runs does not answer."""
     watch: float = 1.0
@@ -301,7 +301,13 @@ def _without_queue(submission: Submission, facts: Facts, rules: LifecycleRules) 
         return Conclude(State.ERROR, "the dedicated queue's pod is gone, and its items with it", remove=True)
     if pod.ended:
         return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
-    return Hold(_joined(facts.queue_problem, _waiting_notice(pod)), rules.watch)
+    notice = _waiting_notice(pod)
+    if pod.pending and facts.now - pod.created_at >= rules.queue_patience:
+        # It took the place of the one that had the items, and cannot even tell that they are gone.
+        return Conclude(
+            State.ERROR, f"the dedicated queue's new pod does not start: {notice or pod.phase}", remove=True
+        )
+    return Hold(_joined(facts.queue_problem, notice), rules.watch)
 
 
 def _await_queue(submission: Submission, pod: PodView | None, facts: Facts, rules: LifecycleRules) -> Step:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from manager.lifecycle import LifecycleRules
 from tests.faults.catalogue import FAULTS, Fault, Scene, Struck
 from tests.faults.feeder import Feeder
 from tests.faults.invariants import (
@@ -204,8 +205,10 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
             if submitted.at < struck.losses.since:
                 return [f"{submitted.id} was acknowledged {struck.lifted - submitted.at:.1f} s before and is lost"]
             return _nothing_left_of(stage, [submitted])
-        status = stage.wait_end(submitted.id, END_WITHIN)
-        if not struck.losses.cost(submitted, status):
+        # A queue whose new pod cannot start is waited for.
+        patience = LifecycleRules().queue_patience if struck.losses.pods and submitted.shape.listed else 0.0
+        status = stage.wait_end(submitted.id, END_WITHIN + patience)
+        if not struck.losses.cost(stage, submitted, status):
             found += at_the_end(stage, submitted, status)
             if not submitted.ends:
                 found += report_adds_up(stage, submitted)

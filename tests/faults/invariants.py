@@ -30,10 +30,19 @@ class Losses:
     everything: bool = False
     pods: bool = False
 
-    def cost(self, submitted: Submitted, status: dict[str, Any]) -> bool:
-        """Whether the submission has ended as one does that has lost its queue."""
-        is_told = str(status.get("reason")).startswith("the dedicated queue")
-        return self.pods and submitted.shape.listed and status["state"] == "error" and is_told
+    def cost(self, stage: Stage, submitted: Submitted, status: dict[str, Any]) -> bool:
+        """Whether the submission says that it has lost its queue, with or without an end of its work before."""
+        if not (self.pods and submitted.shape.listed):
+            return False
+        if status["state"] == "error":
+            return str(status.get("reason")).startswith("the dedicated queue")
+        end = time.monotonic() + LEFTOVERS_WITHIN
+        while stage.call("GET", f"/submissions/{submitted.id}/results").status_code == 404:
+            told = stage.call("GET", f"/submissions/{submitted.id}/events").json()["events"]
+            if time.monotonic() > end or any("could not be kept" in event["message"] for event in told):
+                return time.monotonic() <= end
+            time.sleep(0.2)
+        return False
 
 
 @dataclass(frozen=True)
