@@ -200,6 +200,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
     rules = LoopRules(
         lifecycle=LifecycleRules(crash_pods=settings.crash_pods),
         launch_patience=settings.launch_patience,
+        forget_patience=settings.forget_patience,
         stream_retain=settings.stream_retain,
     )
     keyring = Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None)

@@ -77,7 +77,7 @@ class ItemDesk:
 
     def claim(self, id: str, taker: Taker, count: int = 1, wait: float = 0.0) -> Taken:
         """Lease up to ``count`` items, waiting up to ``wait`` seconds for the first, if a seat is free."""
-        with self._at(id) as queue:
+        with self._at(id) as (queue, _):
             taken = queue.take(taker.name, taker.index, count)
             end = self._clock.monotonic() + min(wait, self._rules.longest_wait)
             if taken.verdict not in _IDLE or wait <= 0 or not self._seats.acquire(blocking=False):
@@ -102,12 +102,12 @@ class ItemDesk:
                     f"the result of item {outcome.id!r} {problem}", [Fault(f"items.{place}.result", problem)]
                 )
         acks = [Ack(outcome.id, outcome.attempt, outcome.text) for outcome in outcomes]
-        with self._at(id) as queue:
+        with self._at(id) as (queue, _):
             return list(queue.finish_and_take(taker.name, taker.index, acks, 0).accepted)
 
     def fail(self, id: str, taker: Taker, outcomes: Sequence[Outcome]) -> list[bool]:
         """Report failed attempts; which of them still held their item."""
-        with self._at(id) as queue:
+        with self._at(id) as (queue, _):
             return [
                 queue.fail(taker.name, _lease(outcome), tail(outcome.text), outcome.permanent) for outcome in outcomes
             ]
@@ -115,25 +115,27 @@ class ItemDesk:
     def release(self, id: str, taker: Taker, outcomes: Sequence[Outcome]) -> list[bool]:
         """Hand items back unharmed; which of them were still held."""
         # The last one first, as each goes to the queue's front.
-        with self._at(id) as queue:
+        with self._at(id) as (queue, _):
             released = [queue.release(taker.name, [_lease(outcome)]) == 1 for outcome in reversed(outcomes)]
         return released[::-1]
 
     def extend(self, id: str, taker: Taker, outcomes: Sequence[Outcome]) -> list[bool]:
-        """Extend leases by the full lease time; which of them are still held."""
+        """Extend leases by the full lease time; which of them are still held. An attempt longer than the submission's
+        item_timeout has failed: nobody else watches a worker that has only HTTP."""
         leases = [_lease(outcome) for outcome in outcomes]
-        with self._at(id) as queue:
-            lost = {(lease.id, lease.attempt) for lease in queue.extend(taker.name, taker.index, leases)}
+        with self._at(id) as (queue, submission):
+            gone = queue.extend(taker.name, taker.index, leases, submission.spec.item_timeout)
+            lost = {(lease.id, lease.attempt) for lease in gone}
         return [(lease.id, lease.attempt) not in lost for lease in leases]
 
     @contextmanager
-    def _at(self, id: str) -> Iterator[WorkerQueue]:
+    def _at(self, id: str) -> Iterator[tuple[WorkerQueue, Submission]]:
         submission = self._find(id)
         if submission.spec.queue == "dedicated":
             raise Conflict(f"{id} has a dedicated queue: its items are in its own Redis, in the original's lists")
         try:
             with reachable():
-                yield self._queue(id)
+                yield self._queue(id), submission
         except QueueMissing as error:
             if submission.state in (State.CREATED, State.LOADING):
                 raise Unavailable(f"{id} is being prepared: its queue is not open yet") from error

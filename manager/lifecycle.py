@@ -4,7 +4,7 @@ The life of a submission, as a reader should know it before reading the code:
 
     created --Begin--> loading --(ProvideQueue)--> Load ... --Launch--> ongoing --Attend ... --Conclude--> terminal
                                                             |  Job ended with items left, or lost all pods: Launch again
-    terminal --TellEnd, CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
+    terminal --KeepResults, TellEnd, CleanUp (after job_lifetime)--> --Forget (after keep)--> gone
 
 Where only so many run at once, one that is created rests until its turn comes (see ``line``).
 An intention of the user overrides this from anywhere before a terminal state: stop asks the workers to finish what
@@ -44,7 +44,7 @@ class LifecycleRules:
     report_patience: float = 5.0
     """How long the end waits for the monitor's report."""
     queue_patience: float = 300.0
-    """How long a dedicated queue may take to answer."""
+    """How long a dedicated queue may take to answer, and a pod that takes the place of its own to start."""
     queue_notice: float = 10.0
     """After which it is told that one whose pod runs does not answer."""
     watch: float = 1.0
@@ -158,6 +158,14 @@ class TellEnd:
 
 
 @dataclass(frozen=True)
+class KeepResults:
+    """Archive a dedicated queue while its pod, which stays for a while, is still there. Look again after ``wait``
+    seconds when it does not answer."""
+
+    wait: float
+
+
+@dataclass(frozen=True)
 class CleanUp:
     """Archive a dedicated queue, then remove everything from the cluster."""
 
@@ -185,6 +193,7 @@ Step = (
     | Settle
     | Conclude
     | TellEnd
+    | KeepResults
     | CleanUp
     | Forget
     | Rest
@@ -210,6 +219,11 @@ def next_step(submission: Submission, facts: Facts, rules: LifecycleRules) -> St
     return _run(submission, facts, rules)
 
 
+def has_results_to_keep(submission: Submission) -> bool:
+    """Whether its results are only in a dedicated queue, and go with its pod."""
+    return submission.spec.queue == "dedicated" and bool(submission.redis_host) and not submission.archived
+
+
 def exists_in_cluster(submission: Submission) -> bool:
     """Whether something of it may be in the cluster: the record says so before anything is made there."""
     dedicated = submission.spec.queue == "dedicated" and submission.state is not State.CREATED
@@ -226,7 +240,11 @@ def _after_the_end(submission: Submission, facts: Facts, rules: LifecycleRules) 
     if not submission.job_deleted:
         left = ended + submission.spec.job_lifetime - facts.now
         removed_early = submission.state not in (State.COMPLETED, State.FAILED)
-        return CleanUp() if left <= 0 or removed_early else Rest(min(left, rules.most_rest))
+        if left <= 0 or removed_early:
+            return CleanUp()
+        if has_results_to_keep(submission):
+            return KeepResults(min(left, rules.tell_again))
+        return Rest(min(left, rules.most_rest))
     left = ended + submission.spec.keep - facts.now
     return Forget() if left <= 0 else Rest(min(left, rules.most_rest))
 
@@ -283,7 +301,13 @@ def _without_queue(submission: Submission, facts: Facts, rules: LifecycleRules) 
         return Conclude(State.ERROR, "the dedicated queue's pod is gone, and its items with it", remove=True)
     if pod.ended:
         return Conclude(State.ERROR, f"the dedicated queue's pod ended: {ending(pod)}", remove=True)
-    return Hold(_joined(facts.queue_problem, _waiting_notice(pod)), rules.watch)
+    notice = _waiting_notice(pod)
+    if pod.pending and facts.now - pod.created_at >= rules.queue_patience:
+        # It took the place of the one that had the items, and cannot even tell that they are gone.
+        return Conclude(
+            State.ERROR, f"the dedicated queue's new pod does not start: {notice or pod.phase}", remove=True
+        )
+    return Hold(_joined(facts.queue_problem, notice), rules.watch)
 
 
 def _await_queue(submission: Submission, pod: PodView | None, facts: Facts, rules: LifecycleRules) -> Step:

@@ -14,7 +14,7 @@ from asperathos_worker.queue.api import QueueError, QueueMissing, ServiceQueue
 from asperathos_worker.queue.records import QueueConfig, QueueStats
 
 from common.domain.cluster import PodView, SubmissionView
-from common.domain.errors import BadRequest, ClusterError, Forbidden, Unavailable, WorkloadError
+from common.domain.errors import AsperathosError, BadRequest, ClusterError, Forbidden, Unavailable, WorkloadError
 from common.domain.progress import Counts
 from common.domain.queues import QueueAddress
 from common.domain.states import State
@@ -37,6 +37,7 @@ from manager.lifecycle import (
     Facts,
     Forget,
     Hold,
+    KeepResults,
     Launch,
     LifecycleRules,
     Load,
@@ -48,6 +49,7 @@ from manager.lifecycle import (
     crashed,
     ending,
     exists_in_cluster,
+    has_results_to_keep,
     next_step,
 )
 from manager.loading import Loader
@@ -61,6 +63,8 @@ _LOAD_LEASE = 10.0
 """Seconds. Renewed with each slice; a manager that died must not keep the others from reading on for longer. One that
 reads its source more slowly than that is read beside, which costs the source a second reader and nothing else."""
 _SHORT = 0.1
+_LATER, _AT_LATEST = 0.1, 300.0
+"""Who stays away is asked again after this part of the time it has been waited for, but after so many seconds."""
 ORPHANS = "orphans"
 """Looked at as if it were a submission: under a lease, and with its own failures."""
 _TAIL = 1000
@@ -73,6 +77,7 @@ class LoopRules:
     lifecycle: LifecycleRules = field(default_factory=LifecycleRules)
     budget: float = 1.0
     launch_patience: float = 300.0
+    forget_patience: float = 7 * 86400.0
     launch_retry: float = 2.0
     stream_retain: int = 100_000
 
@@ -184,6 +189,8 @@ class ManagerLoop:
                 return self._conclude(situation, step)
             case TellEnd():
                 return self._tell_end(situation, step)
+            case KeepResults():
+                return self._keep_results(situation, step)
             case CleanUp():
                 return self._clean_up(situation)
             case Forget():
@@ -208,6 +215,7 @@ class ManagerLoop:
         )
         if not exists_in_cluster(submission):
             return facts
+        self._tools.orphans.note(submission.cluster, self._tools.launcher.namespace(submission))
         try:
             view = self._tools.launcher.view(submission)
             return replace(facts, view=view, warning=self._trouble(submission, view, facts.now))
@@ -487,11 +495,21 @@ class ManagerLoop:
         self._tools.book.change(situation.current, end_told=True)
         return 0.0
 
+    def _keep_results(self, situation: _Situation, step: KeepResults) -> float:
+        submission = situation.submission
+        try:
+            is_whole = self._archived(submission)
+        except (QueueError, Unavailable) as error:
+            log.debug("not_archived_yet", id=submission.id, error=str(error))
+            return self._tell_end(situation, TellEnd(step.wait)) if not submission.end_told else step.wait
+        if is_whole:
+            self._tools.book.change(situation.current, archived=True)
+        return 0.0
+
     def _clean_up(self, situation: _Situation) -> float:
         submission, tools = situation.submission, self._tools
         current = situation.current
-        is_wanted = submission.redis_host and not submission.archived and not submission.delete_requested
-        if submission.spec.queue == "dedicated" and is_wanted:
+        if has_results_to_keep(submission) and not submission.delete_requested:
             if not self._archived(submission):
                 return _SHORT
             current = tools.book.change(current, archived=True)
@@ -531,15 +549,30 @@ class ManagerLoop:
         if not situation.submission.end_told:
             # They forget nothing that goes on.
             self._tools.announcer.tell_end(id)
-        away = self._tools.announcer.erase(id)
-        if away & _who_was_told(situation.submission):
-            # Nobody else would ever have it forget: until then the record remembers that it must.
-            return self._rules.lifecycle.tell_again
-        # The last one that may be away for long: until its series are gone, the record remembers that they must go.
-        self._tools.metrics.expire(id, 0.0)
+        left = self._where_traces_are_left(situation.submission)
+        if left:
+            # Nobody else would ever have them forget: until then the record remembers that they must.
+            since, now = situation.submission.forget_since, situation.facts.now
+            if since is None:
+                self._tools.book.change(situation.current, forget_since=now)
+                since = now
+            if now - since < self._rules.forget_patience:
+                return max(self._rules.lifecycle.tell_again, min(_LATER * (now - since), _AT_LATEST))
+            log.warning("traces_left", id=id, where=left, why="what has them was away for too long")
         self._tools.book.delete(id)
         self._drop(id)
         return _GONE
+
+    def _where_traces_are_left(self, submission: Submission) -> list[str]:
+        """Have all others forget the submission; returns who could not be told."""
+        away = self._tools.announcer.erase(submission.id) & _who_was_told(submission)
+        try:
+            # After the monitor, which might write again: the try that leaves nothing behind has it last.
+            self._tools.metrics.expire(submission.id, 0.0)
+        except AsperathosError as error:
+            log.warning("metrics_kept", id=submission.id, error=error.message)
+            away.add("metrics")
+        return sorted(away)
 
     def _drop(self, id: str) -> None:
         """Nothing of it is remembered in this process any longer."""

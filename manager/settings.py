@@ -75,6 +75,12 @@ class Settings(CommonSettings):
     load_batch: int = Field(default=1000, ge=1, le=100_000, description="Items put into the queue at once.")
     crash_pods: int = Field(default=3, ge=1, description="Failed pods without any item taken that make an error.")
     launch_patience: float = Field(default=300.0, ge=0, description="How long a refused Job is tried again.")
+    forget_patience: float = Field(
+        default=7 * 86400.0,
+        ge=0,
+        description="How long an ended submission's record waits for a service or a metric store that is away, when "
+        "all is to be forgotten.",
+    )
     log_followers: int = Field(default=8, ge=1, le=256, description="Logs followed at once; each holds a thread.")
     log_follow_limit: float = Field(default=3600.0, gt=0, description="Longest time a log is followed.")
     stream_retain: int = Field(default=100_000, ge=1, description="Finished items a stream keeps.")

@@ -499,6 +499,8 @@ class Submission(BaseModel):
     delete_requested: bool = False
     """The user deleted it after its end: nobody sees it any more. The loop removes what is left of it in the cluster,
     the queue and the journals, and then this record."""
+    forget_since: float | None = None
+    """Since when that, or the forgetting after ``keep``, waits for a service or a metric store that is away."""
 
     @property
     def queue(self) -> QueueAddress:

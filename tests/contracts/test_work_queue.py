@@ -368,6 +368,25 @@ def test_extending_keeps_the_lease(queue: Queue, world: World) -> None:
     assert queue.extend("w", 0, [lease]) == (lease,)
 
 
+def test_an_attempt_that_only_extends_its_lease_fails_when_it_lasts_too_long(queue: Queue, world: World) -> None:
+    queue.put(batch(2))
+    first, second = queue.take("w", 0, 2).leases
+    world.advance(20)
+    assert queue.extend("w", 0, [first, second], longest=45) == ()
+    queue.finish_and_take("w", 0, [Ack("1", 1)], 0)
+    world.advance(24)
+    assert queue.extend("w", 0, [first], longest=45) == ()
+    world.advance(1)
+    assert queue.extend("w", 0, [first, second], longest=45) == (first, second)
+    (state,) = queue.items(["0"])
+    assert (state.place, state.failures) == ("delayed", 1)
+    assert state.error == "timed out: not finished 45 s after it was taken"
+    assert (queue.stats().failed, queue.stats().expired) == (1, 0)
+    assert queue.finish_and_take("w", 0, [Ack("0", 1)], 0).accepted == (False,)
+    world.advance(10)
+    assert queue.take("w", 0).leases == (Lease("0", "payload 0", 2, 1),)
+
+
 def test_a_worker_waits_until_the_queue_is_closed_and_nothing_is_outstanding(queue: Queue, world: World) -> None:
     assert queue.take("w", 0).verdict is Verdict.WAIT
     queue.put(batch(2))

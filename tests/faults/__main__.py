@@ -9,11 +9,13 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.faults.campaign import Campaign, Outcome, plan
 from tests.faults.catalogue import FAULTS
+from tests.faults.shapes import SHAPES
 
 
 def main() -> int:
@@ -23,6 +25,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose name contains this")
     parser.add_argument("--run-seed", type=int, help="repeat the run with this seed (give --only its fault)")
     parser.add_argument("--submissions", type=int, default=2, help="submissions a run (default 2)")
+    parser.add_argument("--shape", default="", choices=("", *SHAPES), help="submit only these (default: by chance)")
+    parser.add_argument("--part", type=_part, default=(1, 1), help="a share of the runs: 2/3 is the second third")
     parser.add_argument("--home", type=Path, help="where the stacks live; kept (default: a temporary directory)")
     parser.add_argument("--json", type=Path, help="write the outcomes there")
     parser.add_argument("--list", action="store_true", help="name the faults and exit")
@@ -30,7 +34,7 @@ def main() -> int:
     if given.list:
         print("\n".join(fault.name for fault in FAULTS))
         return 0
-    planned = plan(given.runs, given.seed, given.only)
+    planned = plan(given.runs, given.seed, given.only, given.shape, given.part)
     if given.run_seed is not None:
         planned = [(planned[0][0], given.run_seed)]
     # Whoever ends us ends the stacks, too; a shell starts what is in the background deaf to SIGINT.
@@ -54,9 +58,17 @@ def main() -> int:
     return 1 if violated or len(outcomes) < len(planned) else 0
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part like 2/3")
+    return int(number), int(of)
+
+
 def _line(number: int, of: int, outcome: Outcome) -> str:
     recovery = "" if outcome.recovery is None else f", recovered in {outcome.recovery:.1f} s"
-    head = f"[{number}/{of}] {outcome.fault}, {outcome.moment} (seed {outcome.seed}): {outcome.seconds:.0f} s{recovery}"
+    what = f"{outcome.fault}, {' and '.join(outcome.shapes)}, {outcome.moment} (seed {outcome.seed})"
+    head = f"[{number}/{of}] {what}: {outcome.seconds:.0f} s{recovery}"
     return "\n".join((head, *(f"    VIOLATION: {sentence}" for sentence in outcome.violations)))
 
 
@@ -77,6 +89,8 @@ def table(outcomes: list[Outcome]) -> str:
     if kills:
         latest = f", the latest {max(again):.2f} leases after its worker's death" if again else ""
         rows.append(f"\n{kills} workers killed; {len(again)} items begun anew{latest}")
+    told_of = Counter(shape for outcome in outcomes for shape in outcome.shapes)
+    rows.append("submitted: " + ", ".join(f"{told_of[shape]} x {shape}" for shape in SHAPES if told_of[shape]))
     return "\n".join(rows)
 
 

@@ -7,14 +7,16 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from manager.lifecycle import LifecycleRules
 from tests.faults.catalogue import FAULTS, Fault, Scene, Struck
+from tests.faults.feeder import Feeder
 from tests.faults.invariants import (
     Watcher,
     at_the_end,
@@ -25,6 +27,7 @@ from tests.faults.invariants import (
     same_again,
     steps_back,
 )
+from tests.faults.shapes import SHAPES, Shape
 from tests.faults.stage import Options, Stage, Submitted, wait_until
 from tests.support.stack_process import TERMINAL
 
@@ -49,11 +52,21 @@ class Outcome:
     restarts: list[float] = field(default_factory=list)
     kills: int = 0
     seconds: float = 0.0
+    shapes: list[str] = field(default_factory=list)
 
 
-def plan(runs: int, seed: int, only: str = "") -> list[tuple[Fault, int]]:
-    """Which fault with which seed: every one as often as its weight says, and those of one stage together."""
+def plan(
+    runs: int, seed: int, only: str = "", shape: str = "", part: tuple[int, int] = (1, 1)
+) -> list[tuple[Fault, int]]:
+    """Which fault with which seed: every one as often as its weight says, and those of one stage together.
+
+    With ``shape`` only that one is submitted; ``part`` (number, of how many) is a share of the runs that takes as long
+    as the others.
+    """
     wanted = [fault for fault in FAULTS if only.lower() in fault.name.lower()]
+    if shape:
+        chosen = SHAPES[shape]
+        wanted = [replace(fault, shapes=(chosen,)) for fault in wanted if chosen in fault.shapes]
     if not wanted:
         raise SystemExit(f"no fault is called {only!r}; there are: {', '.join(fault.name for fault in FAULTS)}")
     chance = random.Random(seed)
@@ -65,7 +78,8 @@ def plan(runs: int, seed: int, only: str = "") -> list[tuple[Fault, int]]:
         drawn += wanted if not drawn and runs >= len(wanted) else deck
     drawn = drawn[:runs]
     seeded = [(fault, chance.randrange(10**9)) for fault in drawn]
-    return sorted(seeded, key=lambda each: STAGES.index(each[0].on))
+    number, of = part
+    return sorted(seeded[number - 1 :: of], key=lambda each: STAGES.index(each[0].on))
 
 
 class Campaign:
@@ -84,7 +98,7 @@ class Campaign:
         for name, group in groups.items():
             with stage_for(name, self._home / name.replace(" ", "-")) as stage:
                 for number, (fault, seed) in enumerate(group):
-                    outcome = one_run(stage, fault, seed, self._submissions)
+                    outcome = one_run(stage, fault, seed, shapes_of(fault, seed, self._submissions))
                     if outcome.violations and os.environ.get("ASPERATHOS_FAULTS_KEEP"):
                         self._say(f"logs: {stage.logs}")
                     yield outcome
@@ -114,15 +128,25 @@ def stage_for(name: str, home: Path) -> Iterator[Stage]:
         yield stage
 
 
-def one_run(stage: Stage, fault: Fault, seed: int, submissions: int = 2) -> Outcome:
+def shapes_of(fault: Fault, seed: int, submissions: int) -> list[Shape]:
+    """What is submitted in the run with this seed, by chance as often as the shapes' weights say."""
+    weights = [shape.weight for shape in fault.shapes]
+    return random.Random(f"{seed} shapes").choices(fault.shapes, weights, k=submissions)
+
+
+def one_run(stage: Stage, fault: Fault, seed: int, shapes: Sequence[Shape]) -> Outcome:
     """Submit, strike, wait for the end, look at everything, delete, look for what is left."""
     chance = random.Random(seed)
     began = time.monotonic()
     moment = chance.choice(MOMENTS)
-    outcome = Outcome(fault.name, seed, moment)
+    outcome = Outcome(fault.name, seed, moment, shapes=[shape.name for shape in shapes])
     watchers: list[Watcher] = []
+    feeders: list[Feeder] = []
     try:
-        submitted = [_submit(stage, fault, chance) for _ in range(submissions)]
+        submitted = [_submit(stage, fault, chance, shape) for shape in shapes]
+        feeders = [Feeder(stage, each, chance) for each in submitted if each.shape.fed]
+        for feeder in feeders:
+            feeder.start()
         watchers = [Watcher(stage, each) for each in submitted]
         for watcher in watchers:
             watcher.start()
@@ -134,6 +158,7 @@ def one_run(stage: Stage, fault: Fault, seed: int, submissions: int = 2) -> Outc
             with ThreadPoolExecutor(len(submitted)) as pool:
                 found = pool.map(lambda watcher: _judge(stage, watcher, struck, outcome), watchers)
                 outcome.violations += [sentence for sentences in found for sentence in sentences]
+            outcome.violations += [sentence for feeder in feeders for sentence in feeder.lost(struck.losses)]
         outcome.kills = len(struck.kills)
         recoveries = [watcher.recovered_after(struck.lifted) for watcher in watchers]
         outcome.recovery = max((each for each in recoveries if each is not None), default=None)
@@ -142,16 +167,18 @@ def one_run(stage: Stage, fault: Fault, seed: int, submissions: int = 2) -> Outc
     finally:
         for watcher in watchers:
             watcher.stop()
+        for feeder in feeders:
+            feeder.stop()
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def _submit(stage: Stage, fault: Fault, chance: random.Random) -> Submitted:
+def _submit(stage: Stage, fault: Fault, chance: random.Random, shape: Shape) -> Submitted:
     items: list[dict[str, Any]] = [
         {"number": number, "seconds": round(chance.uniform(0.05, 0.25), 3)} for number in range(chance.randint(30, 45))
     ]
     dead = fault.cast(items, chance) if fault.cast is not None else frozenset()
-    return stage.submit(items, **{"lease": LEASE, "dead": dead, "replicas": 2, **fault.fields})
+    return stage.submit(items, **{"lease": LEASE, "dead": dead, "replicas": 2, "shape": shape, **fault.fields})
 
 
 def _await_moment(stage: Stage, submitted: list[Submitted], moment: str, chance: random.Random) -> None:
@@ -162,9 +189,9 @@ def _await_moment(stage: Stage, submitted: list[Submitted], moment: str, chance:
         time.sleep(chance.uniform(0, 6))
     elif moment == "in the middle":
         wanted = chance.uniform(0.1, 0.7) * len(first.items)
-        wait_until(lambda: (stage.finished(first.id) or 0) >= wanted, 60, "the middle does not come")
+        wait_until(lambda: (stage.progress(first) or 0) >= wanted, 60, "the middle does not come")
     elif moment == "near the end":
-        wait_until(lambda: (stage.finished(first.id) or 0) >= 0.9 * len(first.items), 90, "the end does not come near")
+        wait_until(lambda: (stage.progress(first) or 0) >= 0.9 * len(first.items), 90, "the end does not come near")
         time.sleep(chance.uniform(0, 1.5))
     else:
         wait_until(lambda: stage.status(first.id)["state"] in TERMINAL, END_WITHIN, "the end does not come")
@@ -178,12 +205,15 @@ def _judge(stage: Stage, watcher: Watcher, struck: Struck, outcome: Outcome) -> 
             if submitted.at < struck.losses.since:
                 return [f"{submitted.id} was acknowledged {struck.lifted - submitted.at:.1f} s before and is lost"]
             return _nothing_left_of(stage, [submitted])
-        status = stage.wait_end(submitted.id, END_WITHIN)
-        found += at_the_end(stage, submitted, status)
-        if not submitted.ends:
-            found += report_adds_up(stage, submitted)
+        # A queue whose new pod cannot start is waited for.
+        patience = LifecycleRules().queue_patience if struck.losses.pods and submitted.shape.listed else 0.0
+        status = stage.wait_end(submitted.id, END_WITHIN + patience)
+        if not struck.losses.cost(stage, submitted, status):
+            found += at_the_end(stage, submitted, status)
+            if not submitted.ends:
+                found += report_adds_up(stage, submitted)
+            found += _late_restarts(stage, submitted, struck, outcome)
         found += same_again(stage, submitted)
-        found += _late_restarts(stage, submitted, struck, outcome)
         if stage.status(submitted.id)["state"] != status["state"]:
             found.append("the terminal state has changed")
         found += steps_back(watcher.looks, struck.losses)

@@ -18,6 +18,7 @@ from typing import Any
 from tests.faults.api_proxy import Behaviour
 from tests.faults.invariants import Losses
 from tests.faults.parts import PartProcess
+from tests.faults.shapes import BATCH, DEDICATED, SHAPES, Shape
 from tests.faults.stage import Stage, Submitted, empty
 from tests.support.tcp_relay import TcpRelay
 
@@ -52,7 +53,7 @@ class Struck:
 @dataclass(frozen=True)
 class Fault:
     """``cast`` spoils items of the workload before it is submitted and returns which must die; ``fields`` are added to
-    the document. ``on`` names the stage it needs."""
+    the document. ``on`` names the stage it needs, ``shapes`` what may be submitted in it."""
 
     name: str
     strike: Callable[[Scene], Struck]
@@ -60,6 +61,7 @@ class Fault:
     fields: dict[str, Any] = field(default_factory=dict)
     on: str = "plain"
     weight: int = 1
+    shapes: tuple[Shape, ...] = tuple(SHAPES.values())
 
 
 def whole(losses: Losses | None = None) -> Struck:
@@ -292,13 +294,13 @@ def api_away(seconds: float) -> Callable[[Scene], Struck]:
 
 
 def kill_cluster(scene: Scene) -> Struck:
-    """kill -9 of the API server; it is started again on what it has kept."""
+    """kill -9 of the API server, with which the local cluster's pods die; it is started again on what it has kept."""
     stage = scene.stage
     stage.cluster.kill()
     time.sleep(scene.chance.uniform(0, 2))
     stage.cluster.start()
     stage.cluster.wait_ready()
-    return whole()
+    return whole(Losses(pods=True))
 
 
 def set_back_cluster(scene: Scene) -> Struck:
@@ -313,7 +315,7 @@ def set_back_cluster(scene: Scene) -> Struck:
     backup.rename(state)
     stage.cluster.start()
     stage.cluster.wait_ready()
-    return whole()
+    return whole(Losses(pods=True))
 
 
 # Workers.
@@ -329,14 +331,14 @@ def kill_workers(most: int | None = 1, rounds: int = 1) -> Callable[[Scene], Str
             if number:
                 time.sleep(scene.chance.uniform(0.3, 1.5))
             for submitted in scene.submitted:
-                kills += _kill_some(scene, submitted.id, most)
+                kills += _kill_some(scene, submitted, most)
         return Struck(time.time(), kills=kills)
 
     return strike
 
 
-def _kill_some(scene: Scene, id: str, most: int | None) -> list[Kill]:
-    pids = scene.stage.workers(id)
+def _kill_some(scene: Scene, submitted: Submitted, most: int | None) -> list[Kill]:
+    id, pids = submitted.id, scene.stage.workers(submitted)
     scene.chance.shuffle(pids)
     pods = {pid: _pod_of(pid) for pid in pids[:most]}
     for pid in pods:
@@ -372,7 +374,7 @@ def pause_worker(scene: Scene) -> Struck:
     """A worker stands still past its lease, and comes back with a result that is not wanted any more."""
     paused = []
     for submitted in scene.submitted:
-        pids = scene.stage.workers(submitted.id)
+        pids = scene.stage.workers(submitted)
         if pids:
             paused.append(scene.chance.choice(pids))
             with contextlib.suppress(ProcessLookupError):
@@ -390,6 +392,15 @@ def partition_workers(scene: Scene) -> Struck:
     relay.cut()
     time.sleep(2.0 * max(submitted.lease for submitted in scene.submitted))
     relay.mend()
+    return whole()
+
+
+def kill_queue(scene: Scene) -> Struck:
+    """kill -9 of the Redis of a queue of its own: it is started again in its pod, on its file."""
+    for submitted in scene.submitted:
+        for pid in scene.stage.processes(submitted.id, "redis-server"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     return whole()
 
 
@@ -466,10 +477,23 @@ FAULTS: tuple[Fault, ...] = (
     Fault("cluster API answers from its past", api(_API, Behaviour(stale=True)), weight=2),
     Fault("cluster API server killed", kill_cluster, weight=2),
     Fault("cluster API server set back to a backup", set_back_cluster, weight=2),
-    Fault("items that kill their worker", nothing, cast("poison", 0.05, dies=True), {"retries": 2, "lease": 1}),
-    Fault("items that are held for ever", nothing, cast("hog", 0.05, dies=True), {"retries": 1, "item_timeout": 1}),
-    Fault("results of 50 MB", nothing, cast("huge", 0.05, dies=True), {"retries": 1}),
-    Fault("workers that lie about results", nothing, cast("liar", 0.3, dies=False), weight=2),
+    Fault("the Redis of a queue of its own killed", kill_queue, weight=2, shapes=(DEDICATED,)),
+    Fault(
+        "items that kill their worker",
+        nothing,
+        cast("poison", 0.05, dies=True),
+        {"retries": 2, "lease": 1},
+        shapes=(BATCH,),
+    ),
+    Fault(
+        "items that are held for ever",
+        nothing,
+        cast("hog", 0.05, dies=True),
+        {"retries": 1, "item_timeout": 1},
+        shapes=(BATCH,),
+    ),
+    Fault("results of 50 MB", nothing, cast("huge", 0.05, dies=True), {"retries": 1}, shapes=(BATCH,)),
+    Fault("workers that lie about results", nothing, cast("liar", 0.3, dies=False), weight=2, shapes=(BATCH,)),
     Fault("one of two managers killed", kill_services("manager"), on="two", weight=2),
     Fault("one of each two services killed", kill_services("manager", "controller", "monitor"), on="two", weight=2),
     Fault("one of two managers stands still for 15 s", pause_service("manager", 15.0), on="two"),

@@ -1,7 +1,7 @@
 """A client of the work queue that finishes so many items a second and remembers what was acknowledged, and when.
 
 ``python -m tests.faults.hammer <redis url> <submission> <items a second> <file>``: until SIGTERM; then the file has a
-JSON object with ``acked`` (pairs of Unix seconds and item ids) and ``gaps`` (seconds without an answer).
+JSON object with ``acked``: pairs of Unix seconds and item ids.
 """
 
 from __future__ import annotations
@@ -26,24 +26,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     queue = RedisQueue(url, submission, timeout=2.0)
     acked: list[tuple[float, list[str]]] = []
-    gaps: list[float] = []
     held: list[Ack] = []
-    failing_since: float | None = None
     due = time.monotonic()
     while not stop.wait(max(0.0, due - time.monotonic())):
         due = max(due + BATCH / float(rate), time.monotonic() - 0.1)
         try:
             taken = queue.finish_and_take(f"hammer {path}", 0, held, BATCH)
         except QueueError:
-            failing_since = failing_since if failing_since is not None else time.monotonic()
             time.sleep(0.02)
             continue
-        if failing_since is not None:
-            gaps.append(time.monotonic() - failing_since)
-            failing_since = None
         acked.append((time.time(), [ack.id for ack, ok in zip(held, taken.accepted, strict=True) if ok]))
         held = [Ack(lease.id, lease.attempt, f"done {lease.payload}") for lease in taken.leases]
-    Path(path).write_text(json.dumps({"acked": acked, "gaps": gaps}))
+    Path(path).write_text(json.dumps({"acked": acked}))
 
 
 if __name__ == "__main__":

@@ -23,10 +23,26 @@ REPORT_WITHIN = 30.0
 @dataclass(frozen=True)
 class Losses:
     """What a fault may cost by its nature, as documented. ``since``: what was acknowledged after this moment (Unix
-    seconds) may be undone; ``everything``: all that Redis had."""
+    seconds) may be undone; ``everything``: all that Redis had; ``pods``: all of them, and with its pod the items of a
+    queue of its own."""
 
     since: float | None = None
     everything: bool = False
+    pods: bool = False
+
+    def cost(self, stage: Stage, submitted: Submitted, status: dict[str, Any]) -> bool:
+        """Whether the submission says that it has lost its queue, with or without an end of its work before."""
+        if not (self.pods and submitted.shape.listed):
+            return False
+        if status["state"] == "error":
+            return str(status.get("reason")).startswith("the dedicated queue")
+        end = time.monotonic() + LEFTOVERS_WITHIN
+        while stage.call("GET", f"/submissions/{submitted.id}/results").status_code == 404:
+            told = stage.call("GET", f"/submissions/{submitted.id}/events").json()["events"]
+            if time.monotonic() > end or any("could not be kept" in event["message"] for event in told):
+                return time.monotonic() <= end
+            time.sleep(0.2)
+        return False
 
 
 @dataclass(frozen=True)
@@ -63,16 +79,19 @@ class Watcher:
             turn += 1
             base = self.stage.layouts[turn % len(self.stage.layouts)].url("manager")
             state = ""
+            finished: int | None = None
             try:
                 asked = time.time()
                 answer = requests.get(f"{base}/submissions/{self.submitted.id}", timeout=5)
                 if answer.status_code == 200:
-                    state = answer.json()["state"]
+                    state, finished = answer.json()["state"], answer.json()["counts"]["done"]
                 elif answer.status_code == 404:
                     state = "unknown"
             except requests.RequestException:
                 asked = time.time()
-            self.looks.append(Look(asked, state, self.stage.finished(self.submitted.id)))
+            if not self.submitted.shape.listed:
+                finished = self.stage.finished(self.submitted.id)
+            self.looks.append(Look(asked, state, finished))
 
     def recovered_after(self, moment: float) -> float | None:
         """Seconds from ``moment`` (Unix) until the submission got on; None when it never did."""
@@ -111,6 +130,8 @@ def at_the_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> li
     id = submitted.id
     if submitted.ends and status["state"] == submitted.ends:
         return at_an_early_end(stage, submitted, status)
+    if submitted.shape.listed:
+        return at_the_end_of_lists(stage, submitted, status)
     found = []
     wanted = {str(number) for number in range(len(submitted.items))}
     results = stage.results(id)
@@ -130,10 +151,10 @@ def at_the_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> li
         item = submitted.items[int(result["id"])]
         if item.get("what") != "huge" and result["result"] != f"done {item['number']}":
             found.append(f"item {result['id']} has the result {result['result'][:60]!r}")
-    state = "failed" if submitted.dead else "completed"
+    state = "failed" if submitted.dead else submitted.shape.ends
     if status["state"] != state:
         found.append(f"it ended {status['state']} ({status.get('reason')}), not {state}")
-    counts = {"total": len(wanted), "ready": 0, "delayed": 0, "leased": 0}
+    counts = {"total": None if submitted.shape.fed else len(wanted), "ready": 0, "delayed": 0, "leased": 0}
     counts |= {"done": len(wanted) - len(submitted.dead), "dead": len(submitted.dead)}
     if status["counts"] != counts:
         found.append(f"the status counts {status['counts']}")
@@ -147,6 +168,23 @@ def at_the_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> li
     return found
 
 
+def at_the_end_of_lists(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> list[str]:
+    """Every item has a result, and it may have two: the original's lists know no attempts."""
+    found = []
+    results = {result["result"] for result in stage.results(submitted.id)}
+    wanted = {f"done {item['number']}" for item in submitted.items}
+    if results != wanted:
+        missing, strange = sorted(wanted - results), sorted(results - wanted)
+        found.append(f"items without a result: {missing[:10]}; results of no item: {strange[:10]}")
+    if status["state"] != submitted.shape.ends:
+        found.append(f"it ended {status['state']} ({status.get('reason')}), not {submitted.shape.ends}")
+    left = {place: count for place, count in status["counts"].items() if place in ("ready", "leased") and count}
+    if left:
+        found.append(f"the status counts {left}")
+    found += _await([lambda: _pods_of(stage, submitted.id)], PODS_GONE_WITHIN)
+    return found
+
+
 def at_an_early_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) -> list[str]:
     """It was stopped or terminated: no item has two results, the numbers add up, and nobody works any more."""
     found = []
@@ -155,7 +193,9 @@ def at_an_early_end(stage: Stage, submitted: Submitted, status: dict[str, Any]) 
         found.append("items with more than one result")
     counts = dict(status["counts"])
     total = counts.pop("total")
-    if submitted.ends == "stopped" and sum(counts.values()) != len(submitted.items):
+    # A queue of its own, or a stream, need not have got all of them.
+    is_whole = not submitted.shape.listed and not submitted.shape.fed
+    if submitted.ends == "stopped" and is_whole and sum(counts.values()) != len(submitted.items):
         found.append(f"the status counts {counts} of {len(submitted.items)} items ({total})")
     found += _await([lambda: _pods_of(stage, submitted.id)], PODS_GONE_WITHIN)
     return found
@@ -191,7 +231,7 @@ def report_adds_up(stage: Stage, submitted: Submitted) -> list[str]:
             return [f"the report says {series['message']!r} {REPORT_WITHIN:.0f} s after the end"]
         time.sleep(0.2)
     progress = [entry["job_progress"] for entry in series.values() if entry.get("job_progress") is not None]
-    if progress and not submitted.dead and not 0.999 <= progress[-1] <= 1.0:
+    if progress and not submitted.dead and not submitted.shape.fed and not 0.999 <= progress[-1] <= 1.0:
         return [f"the report ends with a progress of {progress[-1]}"]
     return []
 
@@ -235,7 +275,8 @@ def _pods_of(stage: Stage, id: str, with_objects: bool = False) -> list[str]:
     if with_objects:
         selector = f"labelSelector=asperathos.io/submission%3D{id}"
         for path in ("apis/batch/v1/namespaces/default/jobs", "api/v1/namespaces/default/pods",
-                     "api/v1/namespaces/default/secrets", "api/v1/namespaces/default/configmaps"):  # fmt: skip
+                     "api/v1/namespaces/default/secrets", "api/v1/namespaces/default/configmaps",
+                     "api/v1/namespaces/default/services", "apis/apps/v1/namespaces/default/deployments"):  # fmt: skip
             try:
                 names = [entry["metadata"]["name"] for entry in stage.kube(f"/{path}?{selector}")["items"]]
             except requests.RequestException as error:

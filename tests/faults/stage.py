@@ -28,10 +28,10 @@ from cli.stack.ports import any_free
 from cli.stack.redis_server import find_redis_server
 from tests.faults.api_proxy import ApiProxy
 from tests.faults.parts import PartProcess
+from tests.faults.shapes import BATCH, Shape
 from tests.support.stack_process import TERMINAL, marked
 from tests.support.tcp_relay import TcpRelay
 
-HANDLER = Path(__file__).with_name("handler.py")
 PATIENCE = 90.0
 """Seconds that a client goes on asking services that do not answer."""
 
@@ -53,6 +53,11 @@ class Submitted:
     key: str = ""
     document: dict[str, Any] = field(default_factory=dict)
     ends: str = ""
+    shape: Shape = BATCH
+
+    def payload(self, number: int) -> str:
+        """An item as its worker gets it."""
+        return json.dumps(self.items[number])
 
 
 @dataclass(frozen=True)
@@ -212,15 +217,19 @@ class Stage:
         answer.raise_for_status()
         return answer.json()
 
-    def workers(self, id: str) -> list[int]:
+    def workers(self, submitted: Submitted) -> list[int]:
         """Processes of the submission's pods that speak to the queue."""
+        return self.processes(submitted.id, submitted.shape.process)
+
+    def processes(self, id: str, name: str) -> list[int]:
+        """Processes of the submission's pods that have this in their command lines."""
         found = []
         for pid in marked(id):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes()
             except OSError:
                 continue
-            if b"handler.py" in command:
+            if name.encode() in command:
                 found.append(pid)
         return sorted(found)
 
@@ -253,26 +262,25 @@ class Stage:
         replicas: int = 3,
         dead: frozenset[str] = frozenset(),
         key: str = "",
+        shape: Shape = BATCH,
         **fields: Any,
     ) -> Submitted:
         """POST it as a careful client would: with a key, and again until there is an answer."""
         key = key or uuid.uuid4().hex
         document = {
             "name": "faults",
-            "command": [sys.executable, str(HANDLER)],
-            "workload": [json.dumps(item) for item in items],
-            "deadline": "10m",
             "replicas": {"min": replicas, "max": replicas + 2, "initial": replicas},
             "control": {"law": "nop", "interval": 1},
             "monitoring": {"interval": 1},
             "retries": 20,
             "lease": lease,
             "grace_period": 5,
+            **shape.document(items),
             **fields,
         }
         answer = self.call("POST", "/submissions", json=document, headers={"Idempotency-Key": key})
         assert answer.status_code == 202, answer.text
-        return Submitted(answer.json()["job_id"], items, lease, time.time(), dead, key, document)
+        return Submitted(answer.json()["job_id"], items, lease, time.time(), dead, key, document, shape=shape)
 
     def status(self, id: str) -> dict[str, Any]:
         answer = self.call("GET", f"/submissions/{id}")
@@ -304,6 +312,16 @@ class Stage:
             return sum(pipeline.execute())
         except redis.RedisError:
             return None
+
+    def progress(self, submitted: Submitted) -> int | None:
+        """The same of any shape; what is in a queue of its own only the manager tells."""
+        if not submitted.shape.listed:
+            return self.finished(submitted.id)
+        answer = self.call("GET", f"/submissions/{submitted.id}")
+        if answer.status_code != 200:
+            return None
+        done: int = answer.json()["counts"]["done"]
+        return done
 
     def redis_keys(self, pattern: str = "*") -> set[str]:
         return set(self._admin.scan_iter(match=pattern, count=1000))

@@ -18,6 +18,7 @@ from manager.lifecycle import (
     Facts,
     Forget,
     Hold,
+    KeepResults,
     Launch,
     LifecycleRules,
     Rest,
@@ -121,7 +122,7 @@ submissions = st.builds(
 def test_every_situation_has_one_legal_step(submission: Submission, seen: Facts) -> None:
     step = next_step(submission, seen, RULES)
     assert step == next_step(submission, seen, RULES)
-    assert isinstance(step, (CleanUp, Forget, Rest, TellEnd)) is submission.state.terminal
+    assert isinstance(step, (CleanUp, Forget, KeepResults, Rest, TellEnd)) is submission.state.terminal
     if isinstance(step, Conclude):
         assert step.state.terminal
         assert may_follow(submission.state, step.state)
@@ -130,7 +131,7 @@ def test_every_situation_has_one_legal_step(submission: Submission, seen: Facts)
 @given(submissions, facts)
 def test_waits_are_positive_and_bounded(submission: Submission, seen: Facts) -> None:
     step: Step = next_step(submission, seen, RULES)
-    if isinstance(step, (Attend, Hold, Rest, TellEnd)):
+    if isinstance(step, (Attend, Hold, KeepResults, Rest, TellEnd)):
         assert 0 < step.wait <= RULES.most_rest
     if isinstance(step, Settle):
         assert step.wait > 0 or submission.ending_at is None

@@ -102,6 +102,20 @@ def test_an_extended_lease_outlives_its_first_end() -> None:
     assert door.plain("complete", "id=0&attempt=1").status_code == 200
 
 
+def test_a_worker_that_only_extends_keeps_its_item_no_longer_than_its_item_timeout() -> None:
+    door = ItemDoor("a")
+    door.change(door.id, spec=door.record(door.id).spec.model_copy(update={"item_timeout": 60.0}))
+    door.post("claim")
+    for _ in range(2):
+        door.clock.advance(25)
+        assert door.post("extend", one("0")).get_json()["items"][0]["accepted"]
+    door.clock.advance(10)
+    assert door.plain("extend", "id=0&attempt=1").status_code == 409
+    (failure,) = door.queue.failures()
+    assert failure.error == "timed out: not finished 60 s after it was taken"
+    assert door.post("claim").get_json()["items"][0]["attempt"] == 2
+
+
 def test_the_plain_form_needs_no_parser() -> None:
     door = ItemDoor("two\nlines ", "b")
     claimed = door.plain("claim", "worker=pod-1&index=2")

@@ -123,6 +123,18 @@ def test_a_dedicated_queue_that_is_started_again_in_its_pod_is_waited_for() -> N
     assert isinstance(step(of, stats=None, queue_problem=problem, view=None, cluster_problem="away"), Hold)
 
 
+def test_a_dedicated_queue_whose_new_pod_cannot_start_is_no_longer_waited_for_after_a_while() -> None:
+    """Its Secret was lost with a cluster that was set back to a backup, or no node takes it."""
+    of = submission(spec={"queue": "dedicated"}, redis_host="10.0.0.9")
+    since = NOW - RULES.queue_patience
+    stuck = replace(QUEUE_POD, phase="Pending", reason="CreateContainerConfigError", message="no secret")
+    young, old = (SubmissionView((JOB,), (replace(stuck, created_at=at), POD)) for at in (since + 1, since))
+    waiting = step(of, stats=None, queue_problem="refused", view=young)
+    assert waiting == Hold("refused; CreateContainerConfigError: no secret", RULES.watch)
+    told = "the dedicated queue's new pod does not start: CreateContainerConfigError: no secret"
+    assert step(of, stats=None, queue_problem="refused", view=old) == Conclude(State.ERROR, told, remove=True)
+
+
 @pytest.mark.parametrize(
     ("pods", "told"),
     [

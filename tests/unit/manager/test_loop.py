@@ -7,11 +7,13 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from asperathos_worker.queue.api import QueueUnavailable
 
 from common.domain.errors import BadRequest, ClusterError, Conflict, Unavailable, WorkloadError
 from common.domain.states import Intent, State
 from common.domain.submission import Workload
+from manager.loop import LoopRules
 from manager.runner_archive import RunnerArchive
 from tests.fakes.cluster import FakeCluster
 from tests.support.manager_stage import ID, Stage
@@ -326,6 +328,58 @@ def test_a_deleted_one_is_forgotten_only_when_the_other_services_have_forgotten_
     assert stage.controller.deleted == [f"/scaling/{ID}"]
 
 
+def delete(stage: Stage) -> None:
+    """The submission has ended and the user deletes it."""
+    stage.submit()
+    stage.run(5)
+    stage.work()
+    stage.run(5)
+    assert stage.now.state is State.COMPLETED
+    kept = stage.records.get(ID)
+    assert kept is not None
+    stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
+
+
+def test_a_deleted_one_does_not_wait_for_ever_for_a_service_that_stays_away(stage: Stage) -> None:
+    stage.rules = LoopRules(forget_patience=3600.0)
+    stage.restart()
+    delete(stage)
+    stage.controller.down = True
+    with structlog.testing.capture_logs() as logs:
+        stage.run(3500)
+        assert stage.records.get(ID) is not None
+        stage.run(700)
+    assert stage.records.get(ID) is None
+    (told,) = [line for line in logs if line["event"] == "traces_left"]
+    assert (told["id"], told["where"], told["log_level"]) == (ID, ["controller"], "warning")
+    asked = [line for line in logs if line["event"] == "service_keeps_record"]
+    assert len(asked) < 60, "a service that is away for long is asked less often"
+
+
+def test_a_deleted_one_does_not_wait_for_ever_for_a_metric_store_that_stays_away(stage: Stage) -> None:
+    stage.rules = LoopRules(forget_patience=3600.0)
+    stage.restart()
+    delete(stage)
+    stage.metrics.down = True
+    with structlog.testing.capture_logs() as logs:
+        stage.run(3500)
+        assert stage.records.get(ID) is not None
+        stage.run(700)
+    assert stage.records.get(ID) is None
+    assert [line["where"] for line in logs if line["event"] == "traces_left"] == [["metrics"]]
+
+
+def test_a_metric_store_that_comes_back_forgets_the_series(stage: Stage) -> None:
+    delete(stage)
+    stage.metrics.down = True
+    stage.run(60)
+    assert stage.records.get(ID) is not None
+    stage.metrics.down = False
+    stage.run(60)
+    assert stage.records.get(ID) is None
+    assert stage.metrics.ttls[ID] == 0.0
+
+
 # Jobs that end too early.
 
 
@@ -636,6 +690,38 @@ def test_a_dedicated_queue_is_there_before_its_items_and_its_results_outlive_it(
     assert (stage.cluster.services, stage.cluster.secrets) == ({}, {})
     assert [result.result for result in stage.queue.results()[0]] == ["A", "B"]
     assert [failure.error for failure in stage.queue.dead()[0]] == ["cannot do c"]
+
+
+def test_results_outlive_a_dedicated_queues_pod_also_while_the_job_is_kept() -> None:
+    stage = Stage()
+    dedicated(stage, job_lifetime=3600)
+    stage.run(3)
+    stage.work()
+    stage.run(5)
+    assert (stage.now.state, stage.now.archived, stage.now.job_deleted) == (State.COMPLETED, True, False)
+    assert stage.cluster.jobs, "it is kept for its lifetime"
+    (queue_pod,) = (pod for pod in stage.cluster.pods.values() if pod.index < 0)
+    stage.cluster.finish(queue_pod, 137, reason="Evicted")
+    assert [result.result for result in stage.queue.results()[0]] == ["A", "B", "C"]
+    stage.run(3700)
+    assert (stage.cluster.jobs, stage.cluster.pods, stage.cluster.deployments) == ({}, {}, {})
+
+
+def test_a_dedicated_queue_that_is_away_after_the_end_is_archived_when_it_is_back() -> None:
+    stage = Stage(LoopRules(budget=0.0))
+    dedicated(stage, job_lifetime=3600)
+    stage.run(3)
+    stage.work()
+    at = stage.queues.at
+    while not stage.now.state.terminal:
+        stage.clock.advance(max(0.01, stage.step()))
+    assert not stage.now.archived
+    stage.queues.at = lambda _: (_ for _ in ()).throw(QueueUnavailable("no route"))  # type: ignore[method-assign]
+    stage.run(60)
+    assert (stage.now.end_told, stage.now.archived) == (True, False)
+    stage.queues.at = at  # type: ignore[method-assign]
+    stage.run(30)
+    assert stage.now.archived
 
 
 def test_a_dedicated_queue_that_does_not_start_says_why() -> None:

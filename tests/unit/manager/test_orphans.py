@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from manager.loop import ORPHANS
-from manager.orphans import GRACE, installation_of
+from manager.orphans import GRACE, REMEMBERED, installation_of
+from tests.fakes.cluster import FakeCluster
 from tests.support.manager_stage import ID, Stage
 
 
@@ -17,6 +18,12 @@ def stage() -> Stage:
     stage.submit()
     stage.run(3)
     return stage
+
+
+def kept_version(stage: Stage) -> int:
+    kept = stage.records.get(ID)
+    assert kept is not None
+    return kept.version
 
 
 def sweep(stage: Stage, seconds: float) -> None:
@@ -47,6 +54,43 @@ def test_a_record_that_is_put_back_in_time_keeps_its_job(stage: Stage) -> None:
     stage.records.create(ID, kept)
     sweep(stage, 60)
     assert stage.cluster.running(ID)
+
+
+@pytest.mark.parametrize("cluster", ["", "far"])
+def test_a_job_is_looked_for_wherever_submissions_were_seen(cluster: str) -> None:
+    stage = Stage()
+    stage.clusters.others["far"] = far = FakeCluster(stage.clock)
+    submission = stage.submit(namespace="elsewhere")
+    stage.records.update(ID, submission.model_copy(update={"cluster": cluster}), 1)
+    stage.run(3)
+    there = far if cluster else stage.cluster
+    assert there.running(ID)
+    stage.records.delete(ID)
+    sweep(stage, GRACE + 15)
+    assert (there.jobs, there.running(ID), there.secrets) == ({}, [], {})
+
+
+def test_a_cluster_that_is_away_hinders_no_other(stage: Stage) -> None:
+    stage.clusters.others["far"] = far = FakeCluster(stage.clock)
+    stage.loop.step(ID)
+    stage.records.update(ID, stage.now.model_copy(update={"cluster": "far"}), kept_version(stage))
+    stage.loop.step(ID)
+    far.down = True
+    stage.records.delete(ID)
+    sweep(stage, GRACE + 15)
+    assert not stage.cluster.jobs
+
+
+def test_a_place_is_forgotten_when_nothing_was_seen_there_for_long(stage: Stage) -> None:
+    orphans = stage.orphans()
+    orphans.note("gone", "elsewhere")
+    asked: list[str] = []
+    at = stage.clusters.at
+    stage.clusters.at = lambda name: asked.append(name) or at(name)  # type: ignore[func-returns-value,method-assign]
+    orphans.sweep()
+    stage.clock.advance(REMEMBERED + 1)
+    orphans.sweep()
+    assert asked.count("gone") == 1
 
 
 def test_another_installations_jobs_are_left_alone(stage: Stage) -> None:

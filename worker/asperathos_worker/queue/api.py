@@ -63,8 +63,14 @@ class WorkerQueue(Protocol):
     def release(self, worker: str, leases: Sequence[Lease]) -> int:
         """Hand items back unharmed, to the front of the queue; returns how many were still held."""
 
-    def extend(self, worker: str, index: int, leases: Sequence[Lease]) -> Tuple[Lease, ...]:
-        """Heartbeat: extend the leases by the full lease time. Returns the leases that were lost meanwhile."""
+    def extend(
+        self, worker: str, index: int, leases: Sequence[Lease], longest: Optional[float] = None
+    ) -> Tuple[Lease, ...]:
+        """Heartbeat: extend the leases by the full lease time. Returns the leases that were lost meanwhile.
+
+        An attempt that was taken ``longest`` seconds ago or more is not extended: it has failed. For whoever does not
+        see to that itself.
+        """
 
     def report(self, worker: str, metrics: Mapping[str, float]) -> None:
         """Report application metrics (last value per worker and name is kept)."""

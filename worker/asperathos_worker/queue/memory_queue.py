@@ -143,13 +143,18 @@ class MemoryQueue:
                 self._free(worker, now)
             return len(released)
 
-    def extend(self, worker: str, index: int, leases: Sequence[Lease]) -> Tuple[Lease, ...]:
+    def extend(
+        self, worker: str, index: int, leases: Sequence[Lease], longest: Optional[float] = None
+    ) -> Tuple[Lease, ...]:
         with self._lock:
             config, now = self._rules(), self._clock()
             lost = []
             for lease in leases:
                 item = self._held(worker, lease.id, lease.attempt)
                 if item is None:
+                    lost.append(lease)
+                elif longest is not None and now - item.started >= longest:
+                    self.fail(worker, lease, f"timed out: not finished {longest:g} s after it was taken")
                     lost.append(lease)
                 else:
                     item.until = now + config.lease

@@ -105,8 +105,11 @@ class RedisQueue:
     def release(self, worker: str, leases: Sequence[Lease]) -> int:
         return int(self._transport.run(scripts.RELEASE, [worker, *_fences(leases)]))
 
-    def extend(self, worker: str, index: int, leases: Sequence[Lease]) -> Tuple[Lease, ...]:
-        held = _text(self._transport.run(scripts.EXTEND, [worker, index, *_fences(leases)]))
+    def extend(
+        self, worker: str, index: int, leases: Sequence[Lease], longest: Optional[float] = None
+    ) -> Tuple[Lease, ...]:
+        limit = "" if longest is None else round(longest * _MICRO)
+        held = _text(self._transport.run(scripts.EXTEND, [worker, index, limit, *_fences(leases)]))
         return tuple([lease for at, lease in enumerate(leases) if held[at] == "0"])
 
     def report(self, worker: str, metrics: Mapping[str, float]) -> None:

@@ -9,12 +9,6 @@ local attempt, failures, worker = string.match(lease, LEASE_RECORD)
 if attempt ~= ARGV[3] or worker ~= number_of(ARGV[1]) then
   return 0
 end
-failures = failures + 1
-if not failed(id, attempt, worker, failures, ARGV[5], ARGV[4] == '1') then
-  put_back(id, attempt, failures)
-  local backoff = math.min(rule('backoff_cap'), rule('backoff_base') * 2 ^ (failures - 1))
-  call('ZADD', P .. 'delayed', NOW + backoff, id)
-end
-count('failed', 1)
+fail(id, attempt, worker, failures, ARGV[5], ARGV[4] == '1')
 heard(ARGV[1], nil, true)
 return 1

@@ -154,6 +154,17 @@ local function failed(id, attempt, worker, failures, err, permanent)
   return final
 end
 
+-- Charges the item for a failed attempt; it comes back after a backoff unless it is dead.
+local function fail(id, attempt, worker, failures, err, permanent)
+  failures = failures + 1
+  if not failed(id, attempt, worker, failures, err, permanent) then
+    put_back(id, attempt, failures)
+    local backoff = math.min(rule('backoff_cap'), rule('backoff_base') * 2 ^ (failures - 1))
+    call('ZADD', P .. 'delayed', NOW + backoff, id)
+  end
+  count('failed', 1)
+end
+
 -- Charges the item for a lease that ran out. Returns whether it is dead now, its attempt, and its failures.
 local function expire(id)
   local attempt, failures, worker = string.match(call('HGET', P .. 'leases', id), LEASE_RECORD)
