@@ -83,6 +83,8 @@ class Line:
         self._wakeups = wakeups
         self._most = most
         self._most_waiting = most_waiting
+        self._is_moving = False
+        """Whether others waited when somebody joined last: the line is looked at from time to time anyway then."""
         self._ended: set[str] = set()
         self._waiting: dict[str, Rank] = {}
 
@@ -92,6 +94,7 @@ class Line:
         if not self._most:
             return draft
         waiting = len(self.standing().waiting)
+        self._is_moving = bool(waiting)
         if waiting >= self._most_waiting:
             raise TooManyRequests(
                 f"{waiting} submissions wait for their turn already; {self._most} run at a time", _COME_AGAIN
@@ -100,7 +103,7 @@ class Line:
 
     def nudge(self) -> None:
         """Somebody has joined."""
-        if self._most:
+        if self._most and not self._is_moving:
             self._wakeups.notify(_SERVICE, LINE)
 
     def standing(self) -> Standing:
@@ -177,7 +180,9 @@ class LineSteps:
         self._is_full = False
 
     def active_ids(self) -> Iterable[str]:
-        return [*self._submissions.active_ids(), LINE]
+        """With those left out that stand in the line: there is nothing to do about them but to move the line."""
+        waiting = set(self._line.standing().waiting)
+        return [*(id for id in self._submissions.active_ids() if id not in waiting), LINE]
 
     def step(self, id: str) -> float:
         return self._move() if id == LINE else self._submissions.step(id)
@@ -191,5 +196,6 @@ class LineSteps:
         standing = self._line.move(afresh)
         self._looked_at = now
         self._read_at = now if afresh else self._read_at
-        self._is_full = bool(standing.waiting)
-        return _GAP if self._is_full else _IDLE
+        was_full, self._is_full = self._is_full, bool(standing.waiting)
+        # Once more after the line was seen to end: who joined it meanwhile relies on that.
+        return _GAP if self._is_full or was_full else _IDLE

@@ -375,8 +375,10 @@ class ManagerService:
             self._still_there(id, submission.cluster)
             log.info("submission_accepted", id=id, name=submission.spec.name, kind=submission.spec.kind)
             self._tell(id, State.CREATED.value)
-            self._stores.wakeups.notify(MANAGER, id)
-            self._line.nudge()
+            if submission.waits:
+                self._line.nudge()
+            else:
+                self._stores.wakeups.notify(MANAGER, id)
             return Accepted(id, submission.warnings)
         raise Unavailable("no free id was found")
 
