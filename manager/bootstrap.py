@@ -39,6 +39,7 @@ from manager.clustercheck import ClusterCheck
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.following import FollowRules
 from manager.histories import HISTORY_RECORDS, Histories, PastRuns
+from manager.inline import InlineItems
 from manager.item_api import register_items
 from manager.item_desk import DeskRules, ItemDesk
 from manager.item_tokens import ItemTokens, shared_secret
@@ -215,6 +216,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
             clock,
             settings.load_batch,
             longest=settings.workload_longest,
+            workload_of=InlineItems(stores.records).workload,
         ),
         logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
