@@ -202,6 +202,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         lifecycle=LifecycleRules(crash_pods=settings.crash_pods),
         launch_patience=settings.launch_patience,
         stream_retain=settings.stream_retain,
+        result_limit=settings.result_limit,
     )
     keyring = Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None)
     tools = Tools(

@@ -75,6 +75,8 @@ class LoopRules:
     launch_patience: float = 300.0
     launch_retry: float = 2.0
     stream_retain: int = 100_000
+    result_limit: int = 1 << 20
+    """Bytes of an item's result at most."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,7 @@ class ManagerLoop:
                 retries=submission.spec.retries,
                 stream=is_stream,
                 retain=self._rules.stream_retain if is_stream else 0,
+                result_limit=self._rules.result_limit,
             )
             self._queue(submission).open(config)
         self._tools.book.change(situation.current, state=State.LOADING, reason="")
