@@ -150,6 +150,24 @@ def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float, eage
     return shares
 
 
+def unhindered(demands: Mapping[str, Demand], capacity: Capacity, now: float) -> dict[str, Share] | None:
+    """The eager shares of all, where what they want and may have early fits together; None where it is not sure that no
+    deadline is in another's way."""
+    return (
+        {id: _alone(demand, now) for id, demand in demands.items()}
+        if _is_easy(demands.values(), capacity, now)
+        else None
+    )
+
+
+def _alone(demand: Demand, now: float) -> Share:
+    is_racing = demand.deadline_at is not None and not demand.urgent
+    if not is_racing or not demand.early or _is_lost(demand, (demand.deadline_at or now) - now, now):
+        return Share(demand.wanted)
+    replicas = demand.wanted + demand.early
+    return Share(replicas, early(replicas, demand))
+
+
 def aged(demand: Demand, granted: int, now: float) -> Demand:
     """The demand after its share was taken: it may begin to wait, or begin or end its turn."""
     if demand.in_turn(now) and granted >= demand.least:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.domain.capacity import Capacity
-from controller.arbiter import Demand, endangered, share
+from controller.arbiter import Demand, Share, allocate, endangered, share, unhindered
 from controller.ledger import DIVIDED_EVERY, GOOD_FOR, LARGE, Ledger
 from tests.properties.test_arbiter import NOW, capacities, crowds
 
@@ -54,6 +54,37 @@ def test_the_short_way_to_who_is_endangered_is_right(crowd: dict[str, Demand], c
         short = endangered(crowd, id, capacity, NOW)
         with patch("controller.arbiter._is_easy", return_value=False):
             assert set(short) == set(endangered(crowd, id, capacity, NOW))
+
+
+@given(crowds)
+def test_the_short_way_where_there_is_room_for_all_is_right(crowd: dict[str, Demand]) -> None:
+    roomy = Capacity(replicas=10_000, cpu=100_000.0)
+    short = unhindered(crowd, roomy, NOW)
+    if short is not None:
+        # Beside a deadline that is over nobody is alone, which is what an eager division asks for.
+        crowd = {
+            **crowd,
+            "over": Demand(wanted=0, most=0, deadline_at=NOW),
+            "too": Demand(wanted=0, most=0, deadline_at=NOW),
+        }
+        shares = allocate(crowd, roomy, NOW, eager=True)
+        assert short == {id: shares[id] for id in short}
+
+
+def test_there_is_a_short_way_where_there_is_room() -> None:
+    one = Demand(wanted=1, most=4, early=3, deadline_at=NOW + 100, work=50.0)
+    crowd = {"a": one, "b": one.model_copy(update={"deadline_at": NOW - 1}), "c": Demand(wanted=2, most=4)}
+    told = "arbiter: 4, 1 asked: others share the cluster, and it has room now"
+    shares = {"a": Share(4, told), "b": Share(1), "c": Share(2)}
+    assert unhindered(crowd, Capacity(replicas=11), NOW) == shares
+    assert (
+        unhindered({**crowd, "d": one.model_copy(update={"work": 390.0, "most": 4})}, Capacity(replicas=4), NOW) is None
+    )
+    ledger = Ledger({"d": one}, Capacity(replicas=14), NOW)
+    for id, demand in crowd.items():
+        ledger.put(id, demand)
+    with patch("controller.ledger.allocate", side_effect=AssertionError("the long way")):
+        assert {id: ledger.share(id, NOW, eager=True) for id in crowd} == shares
 
 
 def test_only_a_large_board_is_gone_by_and_not_for_long() -> None:
