@@ -240,7 +240,9 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
 
 def _line(foundation: Foundation, settings: Settings, stores: Stores) -> Line:
     standing = RedisRecords(foundation.redis, LINE_RECORDS, Standing)
-    return Line(stores.records, standing, foundation.wakeups, settings.max_running, settings.max_waiting)
+    return Line(
+        stores.records, standing, foundation.wakeups, foundation.clock, settings.max_running, settings.max_waiting
+    )
 
 
 def _probe(settings: Settings, cluster: Cluster, clock: Clock) -> ReachProbe:

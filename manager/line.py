@@ -27,6 +27,7 @@ LINE = "line"
 _SERVICE = "manager"
 _GAP = 1.0
 """Seconds between two looks while somebody waits: nobody is told that another one has ended."""
+_COUNTED_EVERY = 0.25
 _IDLE = 5.0
 _AFRESH = 10.0
 """Seconds after which those that wait are read again: some may have been stopped meanwhile."""
@@ -75,16 +76,19 @@ class Line:
         records: Records[Submission],
         standing: Records[Standing],
         wakeups: Wakeups,
+        clock: Clock,
         most: int = 0,
         most_waiting: int = 10_000,
     ) -> None:
         self._records = records
         self._standing = standing
         self._wakeups = wakeups
+        self._clock = clock
         self._most = most
         self._most_waiting = most_waiting
-        self._is_moving = False
-        """Whether others waited when somebody joined last: the line is looked at from time to time anyway then."""
+        self._before = 0
+        """How many waited when somebody joined last."""
+        self._before_at = float("-inf")
         self._ended: set[str] = set()
         self._waiting: dict[str, Rank] = {}
 
@@ -93,8 +97,7 @@ class Line:
         in the same second do not see of each other."""
         if not self._most:
             return draft
-        waiting = len(self.standing().waiting)
-        self._is_moving = bool(waiting)
+        waiting = self._waiting_before()
         if waiting >= self._most_waiting:
             raise TooManyRequests(
                 f"{waiting} submissions wait for their turn already; {self._most} run at a time", _COME_AGAIN
@@ -102,9 +105,16 @@ class Line:
         return draft.model_copy(update={"waits": True})
 
     def nudge(self) -> None:
-        """Somebody has joined."""
-        if self._most and not self._is_moving:
+        """Somebody has joined. While others wait the line is looked at from time to time anyway."""
+        if self._most and not self._before:
             self._wakeups.notify(_SERVICE, LINE)
+
+    def _waiting_before(self) -> int:
+        """How many wait, counted anew four times a second at most: the line itself moves once a second."""
+        now = self._clock.monotonic()
+        if now - self._before_at >= _COUNTED_EVERY:
+            self._before, self._before_at = len(self.standing().waiting), now
+        return self._before
 
     def standing(self) -> Standing:
         """How it stood when it was last looked at."""

@@ -28,7 +28,7 @@ class Stand:
         self.set(most, most_waiting)
 
     def set(self, most: int, most_waiting: int = 100) -> None:
-        self.line = Line(self.records, self.standing, self.wakeups, most, most_waiting)
+        self.line = Line(self.records, self.standing, self.wakeups, self.clock, most, most_waiting)
 
     def join(self, *ids: str, **fields: Any) -> None:
         for id in ids:
@@ -179,7 +179,7 @@ def test_nothing_is_begun_for_who_waits_and_its_end_needs_no_turn() -> None:
 
 def test_the_status_tells_the_place() -> None:
     door = Door()
-    door.line = Line(door.records, door.standing, door.wakeups, most=1)
+    door.line = Line(door.records, door.standing, door.wakeups, door.clock, most=1)
     door.service._line = door.line
     first, second = door.submit(NATIVE), door.submit(NATIVE)
     door.standing.put(LINE, Standing(running=1, most=1, waiting=(first, second)))
