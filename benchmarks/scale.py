@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import signal
 import statistics
 import sys
@@ -154,11 +155,11 @@ def intake(submissions: int, at_once: int, clients: int) -> dict[str, Any]:
         home = Path(directory)
         options = Options(environment=environment(home, ASPERATHOS_MAX_RUNNING=str(at_once)))
         with Stage(home, options) as stage, stage.connect() as client:
-            watcher = Watcher(client)
-            began = time.monotonic()
+            watcher, manager = Watcher(client), stage.services("manager")[0].pid
+            load, cpu, began = os.getloadavg()[0], cpu_seconds(tree(manager)), time.monotonic()
             documents = [document(number, ITEMS, INTERVAL) for number in range(submissions)]
             seconds, ids, answers = post_all(stage.layouts[0].ports["manager"], documents, clients)
-            posted = time.monotonic() - began
+            posted, cpu = time.monotonic() - began, cpu_seconds(tree(manager)) - cpu
             told = f"{1000 * quantile(seconds, 0.5):.0f} ms at p50, {1000 * quantile(seconds, 0.99):.0f} ms at p99"
             print(f"posted in {posted:.1f} s, {told}: {dict(answers)}", file=sys.stderr)
             most, accepted, played, told_at = 0, 0, set[str](), 0.0
@@ -181,11 +182,13 @@ def intake(submissions: int, at_once: int, clients: int) -> dict[str, Any]:
             return {
                 "submissions": submissions,
                 "clients": clients,
+                "load": round(load, 1),
                 "answers": dict(answers),
                 "posts_a_second": submissions / posted,
                 "post_p50": quantile(seconds, 0.5),
                 "post_p99": quantile(seconds, 0.99),
                 "post_mean": statistics.fmean(seconds),
+                "manager_cpu_a_post": cpu / submissions,
                 "seconds_to_all_running": full,
                 "most_at_once": most,
                 "completed": states[State.COMPLETED],
