@@ -68,10 +68,15 @@ _TAIL = 1000
 
 @dataclass(frozen=True)
 class LoopRules:
-    """Durations in seconds. ``budget`` is how long one call of ``step`` goes on while there is something to do."""
+    """Durations in seconds. ``budget`` is how long one call of ``step`` goes on while there is something to do.
+
+    ``looks``: so many looks a second at submissions that have not ended are aimed at. Where there are too many for that
+    each is looked at less often, or those with work to be done would wait for those that are only looked at.
+    """
 
     lifecycle: LifecycleRules = field(default_factory=LifecycleRules)
     budget: float = 1.0
+    looks: float = 200.0
     launch_patience: float = 300.0
     launch_retry: float = 2.0
     stream_retain: int = 100_000
@@ -122,6 +127,8 @@ class ManagerLoop:
         self._tools = tools
         self._rules = rules or LoopRules()
         self._owner = uuid.uuid4().hex
+        self._alive: set[str] = set()
+        """Submissions that were at work when this process looked at them last."""
 
     def active_ids(self) -> list[str]:
         """Submissions that are not through yet, their clean-up included; and what has lost its submission."""
@@ -138,7 +145,9 @@ class ManagerLoop:
                 wait = self._step_once(id)
             except QueueError as error:
                 raise Unavailable(f"the queue of {id} does not answer: {error}") from error
-            if wait > 0 or clock.monotonic() >= end:
+            if wait > 0:
+                return max(wait, len(self._alive) / self._rules.looks) if id in self._alive else wait
+            if clock.monotonic() >= end:
                 return wait
 
     def _sweep(self) -> float:
@@ -160,6 +169,10 @@ class ManagerLoop:
         if current is None:
             self._drop(id)
             return _GONE
+        if current.value.waits or current.value.state.terminal:
+            self._alive.discard(id)
+        else:
+            self._alive.add(id)
         situation = _Situation(current, self._facts(current.value))
         return self._carry_out(situation, next_step(current.value, situation.facts, self._rules.lifecycle))
 
@@ -546,6 +559,7 @@ class ManagerLoop:
 
     def _drop(self, id: str) -> None:
         """Nothing of it is remembered in this process any longer."""
+        self._alive.discard(id)
         self._tools.loader.forget(id)
         self._tools.logs.forget(id)
         self._tools.announcer.forget(id)
