@@ -2,8 +2,8 @@
 
 While all fit, which the sums tell, everybody gets what it wants. Where they do not, or where who can be early may have
 what nobody wants, the shares of all are computed once in a while: ten times a second at most for those that ask for
-something else than they did then. That takes long only where the sums and the deadlines do not tell that nobody is in
-anybody's way.
+something else than they did then. Not even that is needed where the sums tell that what all may have early fits, too,
+and that all are in time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.domain.capacity import Capacity
-from controller.arbiter import Demand, Share, allocate, amounts, early, taken_of, unhindered
+from controller.arbiter import SURELY, Demand, Share, allocate, alone, amounts, early, steady, taken_of
 
 GOOD_FOR = 0.5
 """Seconds for which what was read of a large board is good for more decisions: so late the others' are seen."""
@@ -34,6 +34,10 @@ class Ledger:
         self._early = dict.fromkeys(self._limits, 0.0)
         """The same, with what they may have early."""
         self._held = dict.fromkeys(self._limits, 0.0)
+        self._steady: dict[str, float] = {}
+        """The share of the capacity that each needs steadily to be in time, while what was read is good."""
+        self._whole = 0.0
+        """Of all."""
         self._racing = 0
         """How many have a deadline."""
         self._divided_at = float("-inf")
@@ -58,19 +62,23 @@ class Ledger:
         self.drop(id)
         self._demands[id] = demand
         self._count(demand, 1)
+        # More than all of it is as good as any: a sum must be left as it was entered.
+        self._steady[id] = min(1.0, steady(demand, self._capacity, self._read_at, self._read_at + GOOD_FOR))
+        self._whole += self._steady[id]
 
     def drop(self, id: str) -> None:
         """It asks for nothing any more. Idempotent."""
         before = self._demands.pop(id, None)
         if before is not None:
             self._count(before, -1)
+            self._whole -= self._steady.pop(id)
 
     def share(self, id: str, now: float, eager: bool) -> Share:
         """The share of one of the demands, as ``arbiter.share`` has it."""
         mine = self._demands[id]
         if self._fit(self._asked) and not (eager and self._racing > 1):
             return Share(mine.wanted)
-        due = self._due_to(id, mine, now, eager)
+        due = alone(mine, now) if eager and self._is_roomy(now) else self._due_to(id, mine, now, eager)
         left = {name: limit - self._held[name] for name, limit in self._limits.items()}
         for name, amount in amounts(mine.requests):
             if name in left:
@@ -82,7 +90,7 @@ class Ledger:
         if counted is not None and _claim(counted, now) == _claim(mine, now):
             return self._due[id]
         if counted is None or not 0 <= now - self._divided_at < DIVIDED_EVERY:
-            self._due = self._divided(now, eager)
+            self._due = allocate(self._demands, self._capacity, now, eager)
             self._due_for = dict(self._demands)
             self._divided_at = now
             return self._due[id]
@@ -94,9 +102,9 @@ class Ledger:
             return Share(replicas, due.reason)
         return Share(replicas, "" if replicas == mine.wanted else early(replicas, mine))
 
-    def _divided(self, now: float, eager: bool) -> dict[str, Share]:
-        shares = unhindered(self._demands, self._capacity, now) if eager and self._fit(self._early) else None
-        return allocate(self._demands, self._capacity, now, eager) if shares is None else shares
+    def _is_roomy(self, now: float) -> bool:
+        """Whether nobody is in anybody's way, for sure."""
+        return 0 <= now - self._read_at < GOOD_FOR and self._whole <= SURELY and self._fit(self._early)
 
     def _fit(self, sums: Mapping[str, float]) -> bool:
         return all(sums[name] <= limit for name, limit in self._limits.items())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.domain.capacity import Capacity
-from controller.arbiter import Demand, Share, allocate, endangered, share, unhindered
+from controller.arbiter import Demand, Share, endangered, share
 from controller.ledger import DIVIDED_EVERY, GOOD_FOR, LARGE, Ledger
 from tests.properties.test_arbiter import NOW, capacities, crowds
 
@@ -56,19 +57,16 @@ def test_the_short_way_to_who_is_endangered_is_right(crowd: dict[str, Demand], c
             assert set(short) == set(endangered(crowd, id, capacity, NOW))
 
 
-@given(crowds)
-def test_the_short_way_where_there_is_room_for_all_is_right(crowd: dict[str, Demand]) -> None:
+@given(crowds, st.floats(0.0, 0.99 * GOOD_FOR))
+def test_where_there_is_room_for_all_nothing_is_divided(crowd: dict[str, Demand], later: float) -> None:
     roomy = Capacity(replicas=10_000, cpu=100_000.0)
-    short = unhindered(crowd, roomy, NOW)
-    if short is not None:
-        # Beside a deadline that is over nobody is alone, which is what an eager division asks for.
-        crowd = {
-            **crowd,
-            "over": Demand(wanted=0, most=0, deadline_at=NOW),
-            "too": Demand(wanted=0, most=0, deadline_at=NOW),
-        }
-        shares = allocate(crowd, roomy, NOW, eager=True)
-        assert short == {id: shares[id] for id in short}
+    # An eager division needs more than one deadline.
+    over = Demand(wanted=0, most=0, deadline_at=NOW)
+    crowd = {**crowd, "over": over, "too": over}
+    crowd = {id: demand.model_copy(update={"until": None}) for id, demand in crowd.items()}
+    ledger = Ledger(crowd, roomy, NOW)
+    for id in crowd:
+        assert ledger.share(id, NOW + later, eager=True) == share(id, crowd, roomy, NOW + later, eager=True)
 
 
 def test_there_is_a_short_way_where_there_is_room() -> None:
@@ -76,15 +74,17 @@ def test_there_is_a_short_way_where_there_is_room() -> None:
     crowd = {"a": one, "b": one.model_copy(update={"deadline_at": NOW - 1}), "c": Demand(wanted=2, most=4)}
     told = "arbiter: 4, 1 asked: others share the cluster, and it has room now"
     shares = {"a": Share(4, told), "b": Share(1), "c": Share(2)}
-    assert unhindered(crowd, Capacity(replicas=11), NOW) == shares
-    assert (
-        unhindered({**crowd, "d": one.model_copy(update={"work": 390.0, "most": 4})}, Capacity(replicas=4), NOW) is None
-    )
-    ledger = Ledger({"d": one}, Capacity(replicas=14), NOW)
-    for id, demand in crowd.items():
-        ledger.put(id, demand)
+    ledger = Ledger(crowd, Capacity(replicas=10), NOW)
     with patch("controller.ledger.allocate", side_effect=AssertionError("the long way")):
         assert {id: ledger.share(id, NOW, eager=True) for id in crowd} == shares
+        ledger.put("d", one.model_copy(update={"work": 390.0}))
+        for crowded in (Ledger(crowd, Capacity(replicas=9), NOW), ledger):
+            with pytest.raises(AssertionError, match="the long way"):
+                crowded.share("a", NOW, eager=True)
+        ledger.drop("d")
+        assert ledger.share("a", NOW, eager=True) == shares["a"]
+        with pytest.raises(AssertionError, match="the long way"):
+            ledger.share("a", NOW + GOOD_FOR, eager=True)
 
 
 def test_only_a_large_board_is_gone_by_and_not_for_long() -> None:
