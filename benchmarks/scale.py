@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import signal
 import statistics
 import sys
@@ -51,6 +52,8 @@ CLIENTS, INTAKE, AT_ONCE, ITEMS = 50, 2000, 500, 10
 FEW, MANY, INTERVAL = 100, 1000, 5.0
 MOST_THREADS = 64
 """Of a service with its defaults: API threads that have been used, loop workers, and a handful beside them."""
+_TELL = 5.0
+"""Seconds between two lines of progress."""
 _BUSY_SHARE = 0.1
 """Items a second that are finished for each active submission."""
 
@@ -152,20 +155,23 @@ def intake(submissions: int, at_once: int, clients: int) -> dict[str, Any]:
         home = Path(directory)
         options = Options(environment=environment(home, ASPERATHOS_MAX_RUNNING=str(at_once)))
         with Stage(home, options) as stage, stage.connect() as client:
-            watcher = Watcher(client)
-            began = time.monotonic()
-            documents = [document(number, ITEMS, 1.0) for number in range(submissions)]
+            watcher, manager = Watcher(client), stage.services("manager")[0].pid
+            load, cpu, began = os.getloadavg()[0], cpu_seconds(tree(manager)), time.monotonic()
+            documents = [document(number, ITEMS, INTERVAL) for number in range(submissions)]
             seconds, ids, answers = post_all(stage.layouts[0].ports["manager"], documents, clients)
-            posted = time.monotonic() - began
+            posted, cpu = time.monotonic() - began, cpu_seconds(tree(manager)) - cpu
             told = f"{1000 * quantile(seconds, 0.5):.0f} ms at p50, {1000 * quantile(seconds, 0.99):.0f} ms at p99"
             print(f"posted in {posted:.1f} s, {told}: {dict(answers)}", file=sys.stderr)
-            most, accepted, played = 0, 0, set[str]()
+            most, accepted, played, told_at = 0, 0, set[str](), 0.0
             full = wait_until(lambda: watcher.states()[State.ONGOING] >= at_once, 600, "not so many run at once")
             end = time.monotonic() + 1800
             while True:
                 states = watcher.states()
                 most = max(most, states[State.ONGOING] + states[State.LOADING])
                 ended = sum(count for state, count in states.items() if state.terminal)
+                if time.monotonic() - told_at > _TELL:
+                    told_at = time.monotonic()
+                    print(f"{told_at - began:.0f} s: {dict(states)}, work done of {len(played)}", file=sys.stderr)
                 if ended >= len(ids) or time.monotonic() > end:
                     break
                 ready = [id for id in watcher.ids(State.ONGOING) if id not in played]
@@ -176,11 +182,13 @@ def intake(submissions: int, at_once: int, clients: int) -> dict[str, Any]:
             return {
                 "submissions": submissions,
                 "clients": clients,
+                "load": round(load, 1),
                 "answers": dict(answers),
                 "posts_a_second": submissions / posted,
                 "post_p50": quantile(seconds, 0.5),
                 "post_p99": quantile(seconds, 0.99),
                 "post_mean": statistics.fmean(seconds),
+                "manager_cpu_a_post": cpu / submissions,
                 "seconds_to_all_running": full,
                 "most_at_once": most,
                 "completed": states[State.COMPLETED],

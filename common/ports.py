@@ -51,8 +51,14 @@ class Records(Protocol[M]):
     def get(self, id: str) -> Versioned[M] | None:
         """The record, or None."""
 
-    def create(self, id: str, value: M) -> int:
-        """Store a new record; returns its version. Raises Conflict when the id is taken."""
+    def create(self, id: str, value: M, attachment: str = "") -> int:
+        """Store a new record; returns its version. Raises Conflict when the id is taken.
+
+        ``attachment`` is kept as long as the record and is never changed; it is read by itself only.
+        """
+
+    def attachment(self, id: str) -> str:
+        """What the record was created with beside itself, '' for nothing or no record."""
 
     def update(self, id: str, value: M, version: int, ttl: float | None = None) -> int:
         """Replace the record if its version still is ``version``; returns the new one. Raises Conflict otherwise.

@@ -45,7 +45,7 @@ REMEMBERED = 1800.0
 _USUAL = 0.4
 """Deadlines are mostly chosen so that the most replicas are ample: until its items tell, a batch is taken to need no
 more than this share of them, steadily (the ``deadline`` law begins with the same guess)."""
-_SURELY = 0.999
+SURELY = 0.999
 """A share of the capacity that is less than all of it, however it was rounded."""
 _PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _MOST_NAMED = 3
@@ -151,6 +151,26 @@ def allocate(demands: Mapping[str, Demand], capacity: Capacity, now: float, eage
     return shares
 
 
+def alone(demand: Demand, now: float) -> Share:
+    """The eager share of one of those that all fit, what they may have early included, and are all in time."""
+    is_racing = demand.deadline_at is not None and not demand.urgent
+    if not is_racing or not demand.early or _is_lost(demand, (demand.deadline_at or now) - now, now):
+        return Share(demand.wanted)
+    replicas = demand.wanted + demand.early
+    return Share(replicas, early(replicas, demand))
+
+
+def steady(demand: Demand, capacity: Capacity, now: float, until: float) -> float:
+    """The share of the capacity that it needs steadily to meet its deadline, at no moment from now until then more.
+    Where those of all sum up to less than one, all are in time that can be: so does the work due by any deadline."""
+    if demand.urgent:
+        return portion(demand.requests, capacity) * demand.wanted
+    if demand.deadline_at is None or _is_lost(demand, demand.deadline_at - now, now):
+        return 0.0
+    time = demand.deadline_at - until
+    return portion(demand.requests, capacity) * _work(demand, now) / time if time > 0 else math.inf
+
+
 def aged(demand: Demand, granted: int, now: float) -> Demand:
     """The demand after its share was taken: it may begin to wait, or begin or end its turn."""
     if demand.in_turn(now) and granted >= demand.least:
@@ -246,18 +266,11 @@ def portion(requests: Requests, capacity: Capacity) -> float:
 
 
 def _is_easy(demands: Iterable[Demand], capacity: Capacity, now: float) -> bool:
-    """Whether all deadlines that can be met can be met together, for sure: when the shares of the capacity that each
-    needs steadily from now to its deadline sum up to less than one, so does the work due by any of the deadlines."""
+    """Whether all deadlines that can be met can be met together, for sure."""
     whole = 0.0
     for demand in demands:
-        if demand.urgent:
-            whole += portion(demand.requests, capacity) * demand.wanted
-        elif demand.deadline_at is not None and not _is_lost(demand, demand.deadline_at - now, now):
-            time = demand.deadline_at - now
-            if time <= 0:
-                return False
-            whole += portion(demand.requests, capacity) * _work(demand, now) / time
-        if whole > _SURELY:
+        whole += steady(demand, capacity, now, now)
+        if whole > SURELY:
             return False
     return True
 

@@ -39,6 +39,7 @@ from manager.clustercheck import ClusterCheck
 from manager.clusters import ClusterRegistry, ClusterStores
 from manager.following import FollowRules
 from manager.histories import HISTORY_RECORDS, Histories, PastRuns
+from manager.inline import InlineItems
 from manager.item_api import register_items
 from manager.item_desk import DeskRules, ItemDesk
 from manager.item_tokens import ItemTokens, shared_secret
@@ -202,6 +203,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
         launch_patience=settings.launch_patience,
         forget_patience=settings.forget_patience,
         stream_retain=settings.stream_retain,
+        result_limit=settings.result_limit,
     )
     keyring = Keyring(RedisAcl(foundation.redis) if settings.redis_acl else None)
     tools = Tools(
@@ -216,6 +218,7 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
             clock,
             settings.load_batch,
             longest=settings.workload_longest,
+            workload_of=InlineItems(stores.records).workload,
         ),
         logs=LogKeeper(stores.clusters, stores.texts),
         texts=stores.texts,
@@ -238,7 +241,9 @@ def _loop(foundation: Foundation, settings: Settings, stores: Stores, histories:
 
 def _line(foundation: Foundation, settings: Settings, stores: Stores) -> Line:
     standing = RedisRecords(foundation.redis, LINE_RECORDS, Standing)
-    return Line(stores.records, standing, foundation.wakeups, settings.max_running, settings.max_waiting)
+    return Line(
+        stores.records, standing, foundation.wakeups, foundation.clock, settings.max_running, settings.max_waiting
+    )
 
 
 def _probe(settings: Settings, cluster: Cluster, clock: Clock) -> ReachProbe:

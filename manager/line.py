@@ -27,6 +27,7 @@ LINE = "line"
 _SERVICE = "manager"
 _GAP = 1.0
 """Seconds between two looks while somebody waits: nobody is told that another one has ended."""
+_COUNTED_EVERY = 0.25
 _IDLE = 5.0
 _AFRESH = 10.0
 """Seconds after which those that wait are read again: some may have been stopped meanwhile."""
@@ -75,14 +76,19 @@ class Line:
         records: Records[Submission],
         standing: Records[Standing],
         wakeups: Wakeups,
+        clock: Clock,
         most: int = 0,
         most_waiting: int = 10_000,
     ) -> None:
         self._records = records
         self._standing = standing
         self._wakeups = wakeups
+        self._clock = clock
         self._most = most
         self._most_waiting = most_waiting
+        self._before = 0
+        """How many waited when somebody joined last."""
+        self._before_at = float("-inf")
         self._ended: set[str] = set()
         self._waiting: dict[str, Rank] = {}
 
@@ -91,7 +97,7 @@ class Line:
         in the same second do not see of each other."""
         if not self._most:
             return draft
-        waiting = len(self.standing().waiting)
+        waiting = self._waiting_before()
         if waiting >= self._most_waiting:
             raise TooManyRequests(
                 f"{waiting} submissions wait for their turn already; {self._most} run at a time", _COME_AGAIN
@@ -99,9 +105,16 @@ class Line:
         return draft.model_copy(update={"waits": True})
 
     def nudge(self) -> None:
-        """Somebody has joined."""
-        if self._most:
+        """Somebody has joined. While others wait the line is looked at from time to time anyway."""
+        if self._most and not self._before:
             self._wakeups.notify(_SERVICE, LINE)
+
+    def _waiting_before(self) -> int:
+        """How many wait, counted anew four times a second at most: the line itself moves once a second."""
+        now = self._clock.monotonic()
+        if now - self._before_at >= _COUNTED_EVERY:
+            self._before, self._before_at = len(self.standing().waiting), now
+        return self._before
 
     def standing(self) -> Standing:
         """How it stood when it was last looked at."""
@@ -177,7 +190,9 @@ class LineSteps:
         self._is_full = False
 
     def active_ids(self) -> Iterable[str]:
-        return [*self._submissions.active_ids(), LINE]
+        """With those left out that stand in the line: there is nothing to do about them but to move the line."""
+        waiting = set(self._line.standing().waiting)
+        return [*(id for id in self._submissions.active_ids() if id not in waiting), LINE]
 
     def step(self, id: str) -> float:
         return self._move() if id == LINE else self._submissions.step(id)
@@ -191,5 +206,6 @@ class LineSteps:
         standing = self._line.move(afresh)
         self._looked_at = now
         self._read_at = now if afresh else self._read_at
-        self._is_full = bool(standing.waiting)
-        return _GAP if self._is_full else _IDLE
+        was_full, self._is_full = self._is_full, bool(standing.waiting)
+        # Once more after the line was seen to end: who joined it meanwhile relies on that.
+        return _GAP if self._is_full or was_full else _IDLE

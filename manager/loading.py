@@ -50,7 +50,10 @@ class Loader:
         batch: int = 1000,
         slice_seconds: float = 1.0,
         longest: float = math.inf,
+        workload_of: Callable[[Submission], Workload | None] = lambda submission: submission.spec.workload,
     ) -> None:
+        """``workload_of`` gives a submission's workload with its inline items."""
+        self._workload_of = workload_of
         self._open_items = open_items
         self._clock = clock
         self._batch = batch
@@ -92,6 +95,9 @@ class Loader:
             # The iterator may have given items that were not put: it must not be read on.
             self.forget(submission.id)
             raise
+        if submission.items_apart:
+            # Many may be loading, and these are in memory whole; winding them forward is quick.
+            self.forget(submission.id)
         return Loaded(count, done=False)
 
     def forget(self, id: str) -> None:
@@ -121,7 +127,7 @@ class Loader:
             self.forget(submission.id)
             reading = None
         if reading is None:
-            reading = _Reading(self._open_items(submission.spec.workload), self._clock.monotonic())
+            reading = _Reading(self._open_items(self._workload_of(submission)), self._clock.monotonic())
             with self._lock:
                 self._readings[submission.id] = reading
         return reading

@@ -72,14 +72,21 @@ _TAIL = 1000
 
 @dataclass(frozen=True)
 class LoopRules:
-    """Durations in seconds. ``budget`` is how long one call of ``step`` goes on while there is something to do."""
+    """Durations in seconds. ``budget`` is how long one call of ``step`` goes on while there is something to do.
+
+    ``looks``: so many looks a second at submissions that have not ended are aimed at. Where there are too many for that
+    each is looked at less often, or those with work to be done would wait for those that are only looked at.
+    """
 
     lifecycle: LifecycleRules = field(default_factory=LifecycleRules)
     budget: float = 1.0
+    looks: float = 200.0
     launch_patience: float = 300.0
     forget_patience: float = 7 * 86400.0
     launch_retry: float = 2.0
     stream_retain: int = 100_000
+    result_limit: int = 1 << 20
+    """Bytes of an item's result at most."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,8 @@ class ManagerLoop:
         self._tools = tools
         self._rules = rules or LoopRules()
         self._owner = uuid.uuid4().hex
+        self._alive: set[str] = set()
+        """Submissions that were at work when this process looked at them last."""
 
     def active_ids(self) -> list[str]:
         """Submissions that are not through yet, their clean-up included; and what has lost its submission."""
@@ -141,7 +150,9 @@ class ManagerLoop:
                 wait = self._step_once(id)
             except QueueError as error:
                 raise Unavailable(f"the queue of {id} does not answer: {error}") from error
-            if wait > 0 or clock.monotonic() >= end:
+            if wait > 0:
+                return max(wait, len(self._alive) / self._rules.looks) if id in self._alive else wait
+            if clock.monotonic() >= end:
                 return wait
 
     def _sweep(self) -> float:
@@ -163,6 +174,10 @@ class ManagerLoop:
         if current is None:
             self._drop(id)
             return _GONE
+        if current.value.waits or current.value.state.terminal:
+            self._alive.discard(id)
+        else:
+            self._alive.add(id)
         situation = _Situation(current, self._facts(current.value))
         return self._carry_out(situation, next_step(current.value, situation.facts, self._rules.lifecycle))
 
@@ -262,6 +277,7 @@ class ManagerLoop:
                 retries=submission.spec.retries,
                 stream=is_stream,
                 retain=self._rules.stream_retain if is_stream else 0,
+                result_limit=self._rules.result_limit,
             )
             self._queue(submission).open(config)
         self._tools.book.change(situation.current, state=State.LOADING, reason="")
@@ -576,6 +592,7 @@ class ManagerLoop:
 
     def _drop(self, id: str) -> None:
         """Nothing of it is remembered in this process any longer."""
+        self._alive.discard(id)
         self._tools.loader.forget(id)
         self._tools.logs.forget(id)
         self._tools.announcer.forget(id)

@@ -28,8 +28,10 @@ _LONGEST_COUNT = 10.0
 """Seconds."""
 _LOOK = 4096
 _MOST_JUDGED = 2
-"""Submissions that are judged at once. An answer costs as much as all the rest of taking a submission in; it is advice,
-and the first decision says the same a moment later, so where many come at once it is what is left out first."""
+_JUDGED_AT_WILL, _JUDGED_A_SECOND = 20, 10.0
+"""Submissions that are judged at once; and in a row, beyond which so many a second are. An answer costs more than all
+the rest of taking a submission in; it is advice, and the first decision says the same a moment later, so where many
+come at once it is what is left out first."""
 
 
 class Foreseer(Protocol):
@@ -74,6 +76,9 @@ class Outlook:
         self._clock = clock
         self._policy = policy
         self._judging = threading.BoundedSemaphore(_MOST_JUDGED)
+        self._lock = threading.Lock()
+        self._left = float(_JUDGED_AT_WILL)
+        self._counted_at = clock.monotonic()
 
     def count(self, workload: Workload | None) -> Count:
         """Count the items, for ten seconds or up to a million. Raises WorkloadError."""
@@ -117,7 +122,7 @@ class Outlook:
         workload = spec.workload
         if self._policy == "off" or spec.kind is not Kind.BATCH or workload is None or workload.items is None:
             return ()
-        if not self._judging.acquire(blocking=self._policy == "refuse"):
+        if not self._may_judge():
             return ("control: whether deadlines can be met was not looked at, for many submissions come at once",)
         try:
             answer = self.ask(spec, cluster, len(workload.items))
@@ -131,6 +136,19 @@ class Outlook:
         if warnings and self._policy == "refuse" and (answer.endangered or not answer.fits):
             raise Conflict("; ".join(warnings), [Fault("deadline", warning) for warning in warnings])
         return warnings
+
+    def _may_judge(self) -> bool:
+        """Whether there is room for one more, which then takes it. Who must be judged waits for it."""
+        if self._policy == "refuse":
+            return self._judging.acquire()
+        with self._lock:
+            now = self._clock.monotonic()
+            self._left = min(_JUDGED_AT_WILL, self._left + _JUDGED_A_SECOND * (now - self._counted_at))
+            self._counted_at = now
+            if self._left < 1 or not self._judging.acquire(blocking=False):
+                return False
+            self._left -= 1
+            return True
 
 
 def dangers(answer: ForecastAnswer) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from manager.admission import Admission
 from manager.changing import Difference, changed
 from manager.clusters import ClusterRegistry
 from manager.forecasting import forecast, planned
+from manager.inline import InlineItems, parted
 from manager.line import Line
 from manager.outlook import Outlook, dangers
 from manager.quotas import Quotas, whose_quota
@@ -127,6 +128,7 @@ class ManagerService:
         self._outlook = outlook
         self._quotas = quotas
         self._line = line
+        self._inline = InlineItems(stores.records)
         self._key_ttl = key_ttl
         self._make_id = make_id
 
@@ -191,7 +193,11 @@ class ManagerService:
         place = self._line.places([submission]).get(id)
         now = self._stores.clock.now()
         answer = full_status(submission, self._observation(id), self._decision(id), now, place)
-        return {**answer, "spec": shown_spec(submission.spec)} if with_spec else answer
+        return {**answer, "spec": self.shown_spec(submission)} if with_spec else answer
+
+    def shown_spec(self, submission: Submission) -> dict[str, Any]:
+        """The specification as it was handed in, as anybody may read it."""
+        return shown_spec(self._inline.spec(submission))
 
     def forecast(self, id: str) -> dict[str, Any]:
         """When it is expected to end. Raises NotFound."""
@@ -355,6 +361,7 @@ class ManagerService:
         return Accepted(found.value.id, found.value.warnings)
 
     def _created(self, draft: Submission, request: Request) -> Accepted:
+        draft, items = parted(draft)
         for _ in range(_MOST_TRIES):
             id = self._make_id()
             if request.key:
@@ -363,7 +370,7 @@ class ManagerService:
             submission = draft.model_copy(update={"id": id})
             try:
                 self._quotas.take(request.by, id, draft.created_at)
-                self._stores.records.create(id, submission)
+                self._stores.records.create(id, submission, items)
             except Conflict:
                 # Ours if a twin of this request was faster, or if our own write was repeated after a lost answer.
                 present = self._stores.records.get(id)
@@ -375,8 +382,10 @@ class ManagerService:
             self._still_there(id, submission.cluster)
             log.info("submission_accepted", id=id, name=submission.spec.name, kind=submission.spec.kind)
             self._tell(id, State.CREATED.value)
-            self._stores.wakeups.notify(MANAGER, id)
-            self._line.nudge()
+            if submission.waits:
+                self._line.nudge()
+            else:
+                self._stores.wakeups.notify(MANAGER, id)
             return Accepted(id, submission.warnings)
         raise Unavailable("no free id was found")
 

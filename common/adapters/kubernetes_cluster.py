@@ -49,6 +49,8 @@ _ABSENCE_AGE = 0.5
 """Seconds; that a submission has no Job is told only when a list not older than this says so."""
 _PODS_AT_WORK = "status.phase!=Succeeded,status.phase!=Failed"
 _PAGE = 500
+_READING = 0.1
+"""Share of the time that is spent with reading one cached value at most."""
 
 
 class _Namespace:
@@ -103,7 +105,8 @@ class KubernetesCluster:
 
     def create_job(self, manifest: Mapping[str, Any]) -> bool:
         made = self._create("/apis/batch/v1", "jobs", manifest)
-        self._mirrors(manifest["metadata"]["namespace"]).jobs.wrote(made)
+        metadata = manifest["metadata"]
+        self._mirrors(metadata["namespace"]).jobs.wrote((metadata.get("labels") or {}).get(SUBMISSION_LABEL, ""), made)
         return made is not None
 
     def create_deployment(self, manifest: Mapping[str, Any]) -> str:
@@ -167,8 +170,9 @@ class KubernetesCluster:
                     raise
                 refusal = error
                 continue
-            self._mirrors(namespace).jobs.wrote(patched)
-            return job_view(patched)
+            scaled = job_view(patched)
+            self._mirrors(namespace).jobs.wrote(scaled.submission, patched)
+            return scaled
         raise refusal or ClusterError(f"Job {name} changes too often to be scaled", "Conflict")
 
     def delete_submission(self, namespace: str, submission: str, grace: float | None = None) -> int:
@@ -181,7 +185,7 @@ class KubernetesCluster:
         deleted += self._delete_matching(_pods(namespace), f"{selector},!{_TEMPLATE_LABEL}", grace)
         for path in (_services(namespace), _secrets(namespace), _config_maps(namespace)):
             deleted += self._delete_matching(path, selector, None)
-        self._deleted(namespace)
+        self._deleted(namespace, submission)
         return deleted
 
     def delete_job(self, namespace: str, name: str, grace: float | None = None) -> bool:
@@ -194,16 +198,16 @@ class KubernetesCluster:
             was_there = False
         if grace is not None:
             self._delete_matching(_pods(namespace), f"{_JOB_NAME_LABEL}={name}", grace)
-        self._deleted(namespace)
+        self._deleted(namespace, self._mirrors(namespace).jobs.mirror.owner(name))
         return was_there
 
     def view(self, namespace: str, submission: str) -> SubmissionView:
         mirrors = self._mirrors(namespace)
-        jobs = mirrors.jobs.current()
+        jobs = mirrors.jobs.current(submission)
         if not jobs.of(submission):
             # Much follows from a Job's absence, so it is never concluded from an event that may be under way.
-            mirrors.jobs.confirm(_ABSENCE_AGE)
-        return submission_view(jobs.of(submission), mirrors.pods.current().of(submission))
+            mirrors.jobs.confirm(submission, _ABSENCE_AGE)
+        return submission_view(jobs.of(submission), mirrors.pods.current(submission).of(submission))
 
     def views(self, namespace: str) -> dict[str, SubmissionView]:
         mirrors = self._mirrors(namespace)
@@ -292,11 +296,11 @@ class KubernetesCluster:
                 )
             return self._namespaces[namespace]
 
-    def _deleted(self, namespace: str) -> None:
-        """A deletion's answer has no version, so the next view is read anew."""
+    def _deleted(self, namespace: str, submission: str) -> None:
+        """A deletion's answer has no version, so its next view (all, where it is not known whose) is read anew."""
         mirrors = self._mirrors(namespace)
-        mirrors.jobs.wrote()
-        mirrors.pods.wrote()
+        mirrors.jobs.wrote(submission)
+        mirrors.pods.wrote(submission)
 
     def _create(self, group: str, plural: str, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """The object made; None when one by that name is there already."""
@@ -345,8 +349,9 @@ class _Entry(Generic[T]):
 class _Cache(Generic[T]):
     """One value per namespace, read anew when older than ``max_age`` seconds; one reader at a time.
 
-    That the server does not answer is remembered too, for as long as it took to find out (at most a few seconds), so
-    that not every thread waits for it anew.
+    What took long to read is read less often: reading takes a tenth of the time at most. That the server does not
+    answer is remembered too, for as long as it took to find out (at most a few seconds), so that not every thread waits
+    for it anew.
     """
 
     def __init__(self, read: Callable[[str], T], clock: Clock, max_age: float) -> None:
@@ -368,15 +373,15 @@ class _Cache(Generic[T]):
 
     def _refresh(self, namespace: str, entry: _Entry[T]) -> None:
         began = self._clock.monotonic()
-        age = self._max_age
         problem: AsperathosError | None = None
         try:
             entry.value = self._read(namespace)
         except (Unavailable, ClusterError) as error:
             problem = error
-            age = max(age, min(_MOST_SILENCE, self._clock.monotonic() - began))
+        ended = self._clock.monotonic()
+        took = ended - began
         entry.problem = problem
-        entry.until = self._clock.monotonic() + age
+        entry.until = ended + max(self._max_age, took / _READING if problem is None else min(_MOST_SILENCE, took))
 
     def _entry(self, namespace: str) -> _Entry[T]:
         with self._lock:

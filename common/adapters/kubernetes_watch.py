@@ -3,10 +3,15 @@
 A thread is blocked in the connection and wakes up for events only. It is started by the first question and ends when
 nobody has asked for long. What is told is never older than ``WatchSettings`` allows: a broken watch or a silent server
 raises Unavailable instead.
+
+Who has written something is told nothing older than that. Where the watch is late, the objects of that submission alone
+are read: among thousands of submissions somebody always writes, and reading all of them for each write would cost their
+number squared.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -27,6 +32,16 @@ _SHORT_WATCH = 1.0
 _ANEW = 3
 """Failures in a row after which the version that is known is given up."""
 _STOP_SECONDS = 5.0
+_MOST_OWED = 1000
+"""Submissions that were written to and not looked at since, beyond which all is read once instead."""
+
+
+@dataclass(frozen=True)
+class _Owed:
+    """A write that must be seen: the version it made (infinite when its answer told none), and which write it is."""
+
+    version: float
+    number: int
 
 
 @dataclass(frozen=True)
@@ -83,60 +98,87 @@ class Follower:
         self._failed_until = 0.0
         self._failure: AsperathosError | None = None
         self._is_listed = False
-        self._wanted = 0
+        self._writes = 0
+        self._owed: dict[str, _Owed] = {}
+        """By submission: what must be seen when it is looked at next."""
+        self._looked_at: dict[str, float] = {}
+        """By submission: when its objects alone were read last, if that is not long ago."""
         self._must_list = False
 
-    def current(self) -> Mirror[Any]:
-        """The mirror, which holds what was written through ``wrote`` and is no older than the settings allow.
+    def current(self, submission: str = "") -> Mirror[Any]:
+        """The mirror, which holds what was written to this submission (to any when ``''``), and is no older than the
+        settings allow.
 
         Raises Unavailable when that cannot be had, ClusterError when the cluster refuses to show the objects.
         """
         self._used_at = self._clock.monotonic()
         with self._asking:
-            if self._is_behind():
+            if self._is_behind() or (not submission and self._is_any_owed()):
                 self._ask(self._catch_up)
             self._ensure_running()
             self._check_watch()
             if self._clock.monotonic() - self._heard_at >= self._settings.silence:
                 self._ask(self._listen)
+        if submission and self._is_owed(submission):
+            self._ask(lambda: self._look(submission))
         return self.mirror
 
-    def confirm(self, max_age: float) -> None:
-        """Read anew unless a list is at most ``max_age`` seconds old: what is missing may only not have come yet."""
-        with self._asking:
-            if self._clock.monotonic() - self._listed_at >= max_age:
-                self.wrote()
-                self._ask(self._catch_up)
-
-    def wrote(self, document: Mapping[str, Any] | None = None) -> None:
-        """What is told next must not be older than this write. ``document``: the object as the server answered it,
-        None when the answer does not say its version."""
-        try:
-            version = None if document is None else version_of(document)
-        except ClusterError:
-            version = None
+    def confirm(self, submission: str, max_age: float) -> None:
+        """Read the submission's objects anew unless they were read at most ``max_age`` seconds ago: what is missing may
+        only not have come yet."""
+        now = self._clock.monotonic()
         with self._lock:
-            if version is None:
+            self._looked_at = {id: at for id, at in self._looked_at.items() if now - at < max_age}
+            is_fresh = now - self._listed_at < max_age or submission in self._looked_at
+        if not is_fresh:
+            self._ask(lambda: self._look(submission))
+
+    def wrote(self, submission: str = "", document: Mapping[str, Any] | None = None) -> None:
+        """What is told next of this submission (of any when ``''``) must not be older than this write. ``document``:
+        the object as the server answered it, None when the answer does not say its version."""
+        try:
+            version: float = math.inf if document is None else version_of(document)
+        except ClusterError:
+            version = math.inf
+        with self._lock:
+            self._writes += 1
+            if not submission or (submission not in self._owed and len(self._owed) >= _MOST_OWED):
                 self._must_list = True
-            else:
-                self._wanted = max(self._wanted, version)
+                return
+            before = self._owed.get(submission)
+            self._owed[submission] = _Owed(max(version, before.version if before else 0), self._writes)
 
     def _catch_up(self) -> None:
         """Read everything if there is something that is not known."""
         with self._listing:
-            if self._is_behind():
+            if self._is_behind() or self._is_any_owed():
                 self._list()
 
     def _is_behind(self) -> bool:
         with self._lock:
-            return not self._is_listed or self._must_list or self.mirror.version < self._wanted
+            return not self._is_listed or self._must_list
+
+    def _is_any_owed(self) -> bool:
+        """Whether somebody's write is not known yet. What the watch has told meanwhile is owed no more."""
+        with self._lock:
+            known = self.mirror.version_of
+            self._owed = {id: owed for id, owed in self._owed.items() if known(id) < owed.version}
+            return bool(self._owed)
+
+    def _is_owed(self, submission: str) -> bool:
+        with self._lock:
+            owed = self._owed.get(submission)
+            if owed is not None and self.mirror.version_of(submission) >= owed.version:
+                del self._owed[submission]
+                return False
+            return owed is not None
 
     def _list(self) -> None:
         # Of two lists the older one could come last and undo what a watch has told since: hence one at a time.
         with self._lock:
             # A write that comes meanwhile may not be in the list.
             self._must_list = False
-            is_first, wanted = not self._is_listed, self._wanted
+            is_first, owed = not self._is_listed, self._owed.copy()
         began = self._clock.monotonic()
         try:
             document = self._api.call("GET", self._path, [("labelSelector", SUBMISSION_LABEL)]).json()
@@ -147,10 +189,23 @@ class Follower:
             raise
         with self._lock:
             self._is_listed = True
-            if self._wanted == wanted:
-                self._wanted = 0
+            self._owed = {id: now for id, now in self._owed.items() if owed.get(id) != now}
             self._listed_at = began
             self._heard_at = began
+
+    def _look(self, submission: str) -> None:
+        """Read this submission's objects. Several threads may do so at once: the later version counts."""
+        with self._lock:
+            owed = self._owed.get(submission)
+        began = self._clock.monotonic()
+        selector = f"{SUBMISSION_LABEL}={submission}"
+        self.mirror.learn(submission, self._api.call("GET", self._path, [("labelSelector", selector)]).json())
+        with self._lock:
+            # A write that came meanwhile may not be in it.
+            if owed is not None and self._owed.get(submission) == owed:
+                del self._owed[submission]
+            self._looked_at[submission] = began
+            self._heard_at = max(self._heard_at, began)
 
     def stop(self) -> None:
         """End the thread, if there is one, and wait for it."""
@@ -162,20 +217,24 @@ class Follower:
         if thread is not None:
             thread.join(_STOP_SECONDS)
 
-    # Asking, with self._asking held.
-
     def _ask(self, question: Callable[[], None]) -> None:
-        if self._failure is not None and self._clock.monotonic() < self._failed_until:
-            raise self._failure.with_traceback(None)
+        with self._lock:
+            failure = self._failure if self._clock.monotonic() < self._failed_until else None
+        if failure is not None:
+            raise failure.with_traceback(None)
         began = self._clock.monotonic()
         try:
             question()
         except (Unavailable, ClusterError) as error:
-            took = self._clock.monotonic() - began
-            self._failure = error
-            self._failed_until = self._clock.monotonic() + min(self._settings.failure, max(took, 0.5))
+            now = self._clock.monotonic()
+            with self._lock:
+                self._failure = error
+                self._failed_until = now + min(self._settings.failure, max(now - began, 0.5))
             raise
-        self._failure = None
+        with self._lock:
+            self._failure = None
+
+    # With self._asking held.
 
     def _listen(self) -> None:
         """A sign of life. The watch is open as far as we know, so a server that answers has nothing new to tell."""

@@ -18,13 +18,19 @@ _KEEP = 86400
 
 
 class RedisBoard(Generic[M]):
-    """Implements ports.Board on one hash a board. Entries that are not understood (of another version) are left out."""
+    """Implements ports.Board on one hash a board. Entries that are not understood (of another version) are left out.
+
+    What is read again as it was is not understood anew: of a thousand entries few change between two looks. Models are
+    frozen, so that they may be given out again.
+    """
 
     def __init__(self, client: redis.Redis, kind: str, model: type[M], keep: float = _KEEP) -> None:
         self._client = client
         self._keep = int(keep)
         self._kind = kind
         self._model = model
+        self._known: dict[str, dict[str, tuple[str, M]]] = {}
+        """By board and id: the text, and what it says."""
 
     def exchange(self, name: str, id: str, entry: M) -> dict[str, M]:
         key = redis_keys.board(self._kind, name)
@@ -54,10 +60,19 @@ class RedisBoard(Generic[M]):
             self._client.hdel(redis_keys.board(self._kind, name), id)
 
     def _understood(self, name: str, found: dict[str, str]) -> dict[str, M]:
-        entries: dict[str, M] = {}
+        before = self._known.get(name, {})
+        known: dict[str, tuple[str, M]] = {}
         for id, data in found.items():
+            kept = before.get(id)
+            if kept is not None and kept[0] == data:
+                known[id] = kept
+                continue
             try:
-                entries[id] = self._model.model_validate_json(data)
+                known[id] = data, self._model.model_validate_json(data)
             except ValidationError:
                 log.warning("board_entry_not_understood", kind=self._kind, board=name, id=id)
-        return entries
+        if known:
+            self._known[name] = known
+        else:
+            self._known.pop(name, None)
+        return {id: entry for id, (_, entry) in known.items()}

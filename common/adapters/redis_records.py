@@ -17,7 +17,8 @@ from common.ports import Versioned
 M = TypeVar("M", bound=BaseModel)
 
 # KEYS: record, ids, active.
-# ARGV: id, JSON, expected version ('' = must be new, '*' = whatever is there), active (1/0), ttl in ms ('' = none).
+# ARGV: id, JSON, expected version ('' = must be new, '*' = whatever is there), active (1/0), ttl in ms ('' = none),
+#  attachment ('' = as it is).
 #  Returns the new version, or -1 on a conflict.
 _WRITE = """
 local current = redis.call('HGET', KEYS[1], 'v')
@@ -28,6 +29,7 @@ elseif ARGV[3] ~= '*' then
 end
 local version = (tonumber(current) or 0) + 1
 redis.call('HSET', KEYS[1], 'v', version, 'd', ARGV[2])
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'a', ARGV[6]) end
 if ARGV[5] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[5]) else redis.call('PERSIST', KEYS[1]) end
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[2], 'NX', time[1] * 1000000 + time[2], ARGV[1])
@@ -77,8 +79,13 @@ class RedisRecords(Generic[M]):
             return None
         return Versioned(self._model.model_validate_json(data), int(version))
 
-    def create(self, id: str, value: M) -> int:
-        return self._store(id, value, "", None)
+    def create(self, id: str, value: M, attachment: str = "") -> int:
+        return self._store(id, value, "", None, attachment)
+
+    def attachment(self, id: str) -> str:
+        with translated():
+            kept = self._client.hget(redis_keys.record(self._kind, id), "a")
+        return "" if kept is None else str(kept)
 
     def update(self, id: str, value: M, version: int, ttl: float | None = None) -> int:
         return self._store(id, value, str(version), ttl)
@@ -148,7 +155,7 @@ class RedisRecords(Generic[M]):
             with translated():
                 self._drop(keys=keys, args=batch)
 
-    def _store(self, id: str, value: M, expected: str, ttl: float | None) -> int:
+    def _store(self, id: str, value: M, expected: str, ttl: float | None, attachment: str = "") -> int:
         keys = [redis_keys.record(self._kind, id), redis_keys.ids(self._kind), redis_keys.active(self._kind)]
         with translated():
             version = int(
@@ -160,6 +167,7 @@ class RedisRecords(Generic[M]):
                         expected,
                         "1" if self._active(value) else "0",
                         "" if ttl is None else max(1, int(ttl * 1000)),
+                        attachment,
                     ],
                 )
             )

@@ -461,6 +461,8 @@ class Submission(BaseModel):
     started_at: float | None = None
     """When the Job was created."""
     finished_at: float | None = None
+    items_apart: int = 0
+    """So many inline items are kept beside this record and not in its specification."""
     loaded: int = 0
     """Items put into the queue so far."""
     generation: int = 0

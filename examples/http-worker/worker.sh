@@ -18,7 +18,7 @@ trap 'rm -rf "$dir"' EXIT
 printf 'Authorization: Bearer %s\nAccept: text/plain\n' "$ASPERATHOS_ITEMS_TOKEN" > "$dir/headers"
 me="worker=${POD_NAME:-$(hostname)}&index=${JOB_COMPLETION_INDEX:-0}"
 
-work='' stopping=''
+work='' stopping='' more=''
 # Only noted, so that no item is taken or finished without our knowing it; a handler that runs is ended at once.
 trap 'stopping=yes; [ -z "$work" ] || kill "$work" 2> /dev/null' TERM INT
 
@@ -36,7 +36,7 @@ say() {
     what=$1
     shift
     tries=0
-    while status=$(post "$what" "&id=$id&attempt=$attempt" "$@"); [ "$status" = 503 ] || [ "$status" = 000 ]; do
+    while status=$(post "$what" "&id=$id&attempt=$attempt$more" "$@"); [ "$status" = 503 ] || [ "$status" = 000 ]; do
         tries=$((tries + 1))
         [ "$tries" -le 10 ] || exit 75
         sleep 1
@@ -100,6 +100,13 @@ while [ -z "$stopping" ]; do
         say release
     elif [ "$code" = 0 ]; then
         say complete --data-binary "@$dir/result"
+        if [ "$status" = 413 ]; then
+            # Another attempt would bring as much again.
+            { echo "the result of $(($(wc -c < "$dir/result"))) bytes is refused:" && cat "$dir/complete"; } > "$dir/error"
+            more='&permanent=true'
+            say fail --data-binary "@$dir/error"
+            more=''
+        fi
     else
         echo "exit code $code" >> "$dir/error"
         say fail --data-binary "@$dir/error"

@@ -20,7 +20,7 @@ from manager.reporting.report import Failures, Report, Times
 from manager.reporting.spreads import of_buckets, spread_of
 from manager.reporting.table import csv_of
 from manager.service import ManagerService, Stores, reachable
-from manager.status import is_stream, shown_spec
+from manager.status import is_stream
 
 _MOST_TOLD = 1000
 """Failures of either kind that are told."""
@@ -56,7 +56,7 @@ class ReportMaker:
         at = submission.finished_at if submission.finished_at is not None else submission.created_at
         return Report(
             status=status,
-            spec=shown_spec(submission.spec),
+            spec=self._service.shown_spec(submission),
             complete=ended,
             made_at=self._stores.clock.now(),
             kept_until=at + submission.spec.keep if ended else None,

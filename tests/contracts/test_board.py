@@ -64,6 +64,20 @@ def test_what_is_not_understood_is_left_out_and_a_board_does_not_stay_for_ever(c
     assert 0 < int(client.ttl(key)) <= 86400
 
 
+def test_what_is_read_again_as_it_was_is_the_same(client: redis.Redis, name: str) -> None:
+    board, other = RedisBoard(client, "demand", Demand), RedisBoard(client, "demand", Demand)
+    board.put(name, "a", demand(1))
+    board.put(name, "b", demand(2))
+    first = board.entries(name)
+    other.put(name, "b", demand(3))
+    again = board.entries(name)
+    assert again == {"a": demand(1), "b": demand(3)}
+    assert again["a"] is first["a"]
+    other.drop(name, "a")
+    other.drop(name, "b")
+    assert (board.entries(name), board._known) == ({}, {})
+
+
 def test_a_silent_redis_is_unavailable() -> None:
     with redis_client.connect("redis://127.0.0.1:1/0") as nobody, pytest.raises(Unavailable):
         RedisBoard(nobody, "demand", Demand).entries("default")

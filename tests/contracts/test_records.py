@@ -252,3 +252,22 @@ def test_a_listing_follows_every_change_though_it_keeps_what_it_understood(bench
     records.delete("b")
     assert list(records.all()) == ["a"]
     assert records.all(["a", "b"]) == {"a": Note(text="two")}
+
+
+def test_an_attachment_comes_and_goes_with_its_record(bench: Bench) -> None:
+    version = bench.records.create("a", Note(text="one"), "ä\n\"'😀" * 1000)
+    bench.records.create("b", Note())
+    version = bench.records.update("a", Note(text="two"), version)
+    assert (bench.records.attachment("a"), bench.records.attachment("b")) == ("ä\n\"'😀" * 1000, "")
+    with pytest.raises(Conflict):
+        bench.records.create("a", Note(), "another one")
+    assert bench.records.attachment("a").startswith("ä")
+    bench.records.update("a", Note(), version, ttl=0.2)
+    bench.pass_time(0.3)
+    assert bench.records.attachment("a") == ""
+    bench.records.create("a", Note())
+    assert bench.records.attachment("a") == ""
+    bench.records.create("c", Note(), "kept")
+    bench.records.delete("c")
+    bench.records.put("c", Note())
+    assert bench.records.attachment("c") == ""

@@ -78,10 +78,11 @@ def test_payload_result_and_error_come_back_as_they_were(queue: Queue, payload: 
     leases = queue.take("w 1", 0, 2).leases
     assert [lease.payload for lease in leases] == [payload, payload]
     queue.finish_and_take("w 1", 0, [Ack("a b:c", 1, payload)], 0)
-    queue.fail("w 1", leases[1], payload, permanent=True)
+    error = payload[:10_000]
+    queue.fail("w 1", leases[1], error, permanent=True)
     assert [(found.id, found.result, found.worker) for found in queue.results()[0]] == [("a b:c", payload, "w 1")]
-    assert [(found.id, found.error, found.worker) for found in queue.failures()] == [("ü", payload, "w 1")]
-    assert [(found.id, found.error, found.worker) for found in queue.dead()[0]] == [("ü", payload, "w 1")]
+    assert [(found.id, found.error, found.worker) for found in queue.failures()] == [("ü", error, "w 1")]
+    assert [(found.id, found.error, found.worker) for found in queue.dead()[0]] == [("ü", error, "w 1")]
     assert [state.payload for state in queue.items(["a b:c", "ü"])] == [payload, payload]
 
 
@@ -279,6 +280,46 @@ def test_a_permanent_failure_is_dead_at_once(queue: Queue) -> None:
     (lease,) = queue.take("w", 0).leases
     assert queue.fail("w", lease, "no such file", permanent=True) is True
     assert place(queue, "0") == "dead"
+
+
+def test_an_item_whose_result_is_too_large_is_dead_whoever_hands_it_in(queue: Queue) -> None:
+    queue.open(QueueConfig(retries=5, result_limit=10))
+    queue.put(batch(4))
+    queue.close()
+    leases = queue.take("w", 0, 3).leases
+    acks = [Ack("0", 1, "x" * 10), Ack("1", 1, "ä" * 5 + "x"), Ack("1", 1, "small"), Ack("2", 1, "")]
+    assert queue.finish_and_take("w", 0, acks, 0).accepted == (True, False, False, True)
+    assert len(leases) == 3
+    (lease,) = queue.take("w", 0).leases
+    taken = queue.finish_and_take("w", 0, [Ack(lease.id, 1, "y" * 50_000_000)])
+    assert (taken.accepted, taken.verdict) == ((False,), Verdict.OVER)
+    (first, second), _ = queue.dead()
+    assert (first.id, first.attempt, first.worker, first.final) == ("1", 1, "w", True)
+    assert first.error.startswith("result of 11 bytes is over the limit of 10: store it elsewhere")
+    assert second.error.startswith("result of 50000000 bytes is over the limit of 10")
+    assert [result.id for result in queue.results()[0]] == ["0", "2"]
+    stats = queue.stats()
+    assert (stats.done, stats.dead, stats.failed, stats.leased, stats.taken) == (2, 2, 2, 0, 4)
+    # The same call once more, as after a lost answer: the item has had its end.
+    assert queue.finish_and_take("w", 0, [Ack("1", 1, "small")], 0).accepted == (False,)
+
+
+def test_without_a_limit_a_large_result_is_kept(queue: Queue) -> None:
+    queue.put(batch(1))
+    queue.take("w", 0)
+    assert queue.finish_and_take("w", 0, [Ack("0", 1, "y" * 3_000_000)], 0).accepted == (True,)
+
+
+def test_of_a_long_error_the_end_is_kept(queue: Queue) -> None:
+    queue.put(batch(2))
+    for text in ("ä" * 5_000_000 + "the end", "x" * 16384):
+        (lease,) = queue.take("w", 0).leases
+        assert queue.fail("w", lease, text, permanent=True)
+    (first, second), _ = queue.dead()
+    assert first.error.startswith("...ä") and first.error.endswith("äthe end")
+    assert 16380 <= len(first.error.encode()) <= 16384
+    assert second.error == "x" * 16384
+    assert [failure.error for failure in queue.failures()] == [second.error, first.error]
 
 
 def test_a_poison_item_dies_of_its_expired_leases_and_the_rest_goes_on(queue: Queue, world: World) -> None:

@@ -35,6 +35,7 @@ class MemoryRecords(_Store, Generic[M]):
         super().__init__(clock)
         self._active = active
         self._kept: dict[str, Versioned[M]] = {}
+        self._attachments: dict[str, str] = {}
         self._expiry: dict[str, float] = {}
         self.ttls: dict[str, float] = {}
         self.writes = 0
@@ -45,11 +46,16 @@ class MemoryRecords(_Store, Generic[M]):
             self._expire()
             return self._kept.get(id)
 
-    def create(self, id: str, value: M) -> int:
+    def create(self, id: str, value: M, attachment: str = "") -> int:
         with self._lock:
             if self.get(id) is not None:
                 raise Conflict(f"{id} is taken")
+            self._attachments[id] = attachment
             return self._store(id, value, 0, None)
+
+    def attachment(self, id: str) -> str:
+        with self._lock:
+            return self._attachments.get(id, "") if self.get(id) is not None else ""
 
     def update(self, id: str, value: M, version: int, ttl: float | None = None) -> int:
         with self._lock:
@@ -68,6 +74,7 @@ class MemoryRecords(_Store, Generic[M]):
             self._check()
             self._expire()
             self._expiry.pop(id, None)
+            self._attachments.pop(id, None)
             return self._kept.pop(id, None) is not None
 
     def ids(self) -> list[str]:

@@ -127,6 +127,19 @@ def test_sigterm_while_waiting_takes_nothing(shift: Shift, eventually: Eventuall
     assert shift.queue.stats().leased == 1
 
 
+def test_a_result_that_is_too_large_fails_its_item_for_good_and_the_rest_goes_on(shift: Shift) -> None:
+    # Over the limit of a result, and over that of a body, too.
+    shift.fill("2", "50", "0", retries=3)
+    worker = shift.start("head -c $(cat)000000 /dev/zero | tr '\\0' x")
+    assert worker.wait(90) == 0, shift.log
+    assert shift.results() == {"2": ""}
+    dead, _ = shift.queue.dead()
+    assert [(failure.id, failure.attempt) for failure in dead] == [("0", 1), ("1", 1)]
+    assert "has 2000000 bytes, the limit is 1048576: store it elsewhere" in dead[0].error
+    assert "50000000 bytes" in dead[1].error
+    assert shift.queue.stats().expired == 0
+
+
 def test_a_handler_longer_than_the_lease_keeps_its_item(shift: Shift) -> None:
     # A renewal each second; the lease leaves room for a slow machine.
     shift.fill("slow", lease=4.0)

@@ -47,6 +47,8 @@ class Server:
         self.frozen = False
         self.muted = False
         self.lists = 0
+        self.looks: list[str] = []
+        """The submissions whose Jobs alone were listed."""
         self.resumed: list[int] = []
         """One for each watch that the client said was open again."""
         self.watches: list[dict[str, str]] = []
@@ -102,9 +104,12 @@ def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
             elif query.get("watch"):
                 self.watch(url.path, query)
             elif url.path.endswith("/jobs"):
+                _, _, submission = query["labelSelector"].partition("=")
                 with server.lock:
-                    server.lists += 1
-                    listed = {"metadata": {"resourceVersion": str(server.version)}, "items": list(server.jobs.values())}
+                    server.lists += not submission
+                    server.looks += [submission] if submission else []
+                    jobs = [each for name, each in server.jobs.items() if name.startswith(submission)]
+                    listed = {"metadata": {"resourceVersion": str(server.version)}, "items": jobs}
                 self.answer(200, listed)
             elif url.path.endswith("/pods"):
                 self.answer(200, {"metadata": {"resourceVersion": str(server.version)}, "items": []})
@@ -310,6 +315,49 @@ def test_own_writes_are_seen_though_the_watch_is_late(server: Server, cluster: K
     assert size(cluster, "kj-1") == 1
     assert cluster.delete_job("default", "kj-1-g1")
     assert size(cluster, "kj-1") is None
+
+
+def test_a_write_to_one_submission_is_no_reason_to_list_all(server: Server, cluster: KubernetesCluster) -> None:
+    for number in range(1, 4):
+        server.put(f"kj-{number}-g1")
+    assert len(cluster.views("default")) == 3
+    server.muted = True
+    assert cluster.delete_job("default", "kj-1-g1")
+    assert cluster.view("default", "kj-2").jobs
+    assert (server.lists, server.looks) == (1, [])
+    assert cluster.view("default", "kj-1").jobs == ()
+    assert (server.lists, server.looks) == (1, ["kj-1"])
+    assert sorted(cluster.views("default")) == ["kj-2", "kj-3"]
+    assert server.lists == 1, "what was looked at is known"
+
+
+def test_what_was_looked_at_counts_until_the_watch_has_come_as_far(
+    server: Server, cluster: KubernetesCluster, eventually: Eventually
+) -> None:
+    server.put("kj-1-g1", 1)
+    assert size(cluster, "kj-1") == 1
+    server.muted = True
+    labels = {"asperathos.io/submission": "kj-2"}
+    assert cluster.create_job({"metadata": {"name": "kj-2-g1", "namespace": "default", "labels": labels}})
+    assert cluster.view("default", "kj-2").jobs[0].parallelism == 1
+    server.put("kj-2-g1", 5)
+    eventually(lambda: cluster.view("default", "kj-2").jobs[0].parallelism == 5)
+    assert server.lists == 1
+
+
+def test_writes_that_nobody_looks_at_are_forgotten_by_a_list(
+    server: Server, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.adapters.kubernetes_watch._MOST_OWED", 2)
+    for number in range(1, 5):
+        server.put(f"kj-{number}-g1")
+    assert len(cluster.views("default")) == 4
+    server.muted = True
+    for number in range(1, 4):
+        assert cluster.delete_job("default", f"kj-{number}-g1")
+    assert cluster.view("default", "kj-4").jobs
+    assert (server.lists, server.looks) == (2, [])
+    assert cluster._mirrors("default").jobs._owed == {}
 
 
 def test_absence_is_checked_before_it_is_told(server: Server, cluster: KubernetesCluster) -> None:

@@ -164,7 +164,7 @@ class Door:
         self.held: MemoryBoard[Held] = MemoryBoard(self.clock)
         self.quotas = Quotas(self.held, self.records)
         self.standing: MemoryRecords[Standing] = MemoryRecords(clock=self.clock)
-        self.line = Line(self.records, self.standing, stores.wakeups)
+        self.line = Line(self.records, self.standing, stores.wakeups, self.clock)
         self.service = ManagerService(
             stores, admission, self.registry, self.outlook, self.quotas, self.line, make_id=make_id
         )

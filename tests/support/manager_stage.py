@@ -22,6 +22,7 @@ from common.http.contracts import MonitoringReport, ScalingView, VisualizingView
 from manager.announcing import Announcer, Others
 from manager.book import Book
 from manager.histories import Histories, PastRuns
+from manager.inline import InlineItems, parted
 from manager.keyring import Keyring
 from manager.launching import Launcher
 from manager.loading import Loader
@@ -144,7 +145,12 @@ class Stage:
                 keyring=Keyring(self.access if self.access_offered else None),
                 histories=self.histories,
                 announcer=Announcer(others, self.clock, "default", self.histories),
-                loader=Loader(lambda workload: self.open_items(workload), self.clock, batch=10),
+                loader=Loader(
+                    lambda workload: self.open_items(workload),
+                    self.clock,
+                    batch=10,
+                    workload_of=InlineItems(self.records).workload,
+                ),
                 logs=LogKeeper(self.clusters, self.texts),
                 texts=self.texts,
                 metrics=self.metrics,
@@ -178,8 +184,9 @@ class Stage:
         if document["workload"] is None:
             del document["workload"]
         submission = Submission(id=ID, spec=SubmissionSpec.model_validate(document), created_at=self.clock.now())
-        self.records.create(ID, submission)
-        return submission
+        record, items = parted(submission)
+        self.records.create(ID, record, items)
+        return record
 
     def intend(self, intent: Intent) -> None:
         """The user asks for the end."""

@@ -203,9 +203,9 @@ def test_a_submission_that_comes_while_its_cluster_is_removed_is_refused(
     add(door)
     create = door.records.create
 
-    def removed_meanwhile(id: str, value: Any) -> int:
+    def removed_meanwhile(id: str, value: Any, attachment: str) -> int:
         assert door.client.delete("/submissions/cluster/east").status_code == 204
-        return create(id, value)
+        return create(id, value, attachment)
 
     monkeypatch.setattr(door.records, "create", removed_meanwhile)
     assert door.client.post("/submissions", json={**NATIVE, "cluster": "east"}).status_code == 400

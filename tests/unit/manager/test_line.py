@@ -28,7 +28,7 @@ class Stand:
         self.set(most, most_waiting)
 
     def set(self, most: int, most_waiting: int = 100) -> None:
-        self.line = Line(self.records, self.standing, self.wakeups, most, most_waiting)
+        self.line = Line(self.records, self.standing, self.wakeups, self.clock, most, most_waiting)
 
     def join(self, *ids: str, **fields: Any) -> None:
         for id in ids:
@@ -136,6 +136,37 @@ def test_a_full_line_is_looked_at_once_a_second_however_often_it_is_nudged() -> 
     assert stand.gone() == {"a", "b"}
 
 
+def test_who_waits_is_not_looked_at_and_nudges_nobody_while_the_line_moves() -> None:
+    stand = Stand(most=1)
+    steps = LineSteps(_Nothing(), stand.line, stand.clock)
+    stand.join("b")
+    steps.step(LINE)
+    stand.join("a")
+    assert ("manager", LINE) in stand.wakeups.sent
+    assert list(steps.active_ids()) == ["a", LINE], "the line has not been looked at since"
+    steps.step(LINE)
+    assert list(steps.active_ids()) == [LINE]
+    stand.wakeups.sent.clear()
+    stand.join("c")
+    assert stand.wakeups.sent == []
+    stand.put("a", intent=Intent.STOP)
+    stand.clock.advance(10)
+    steps.step(LINE)
+    assert list(steps.active_ids()) == ["a", LINE], "its end is to be carried out"
+
+
+def test_a_line_that_was_seen_to_end_is_looked_at_once_more() -> None:
+    stand = Stand(most=1)
+    steps = LineSteps(_Nothing(), stand.line, stand.clock)
+    stand.join("a", "b")
+    assert steps.step(LINE) == 1.0
+    stand.put("a", state=State.STOPPED)
+    stand.clock.advance(1)
+    assert steps.step(LINE) == 1.0, "whoever joined it in this moment has nudged nobody"
+    stand.clock.advance(1)
+    assert steps.step(LINE) == 5.0
+
+
 def test_nothing_is_begun_for_who_waits_and_its_end_needs_no_turn() -> None:
     spec = SubmissionSpec.model_validate({"command": ["work"], "workload": ["a"]})
     waiting = Submission(id="kj-0000000", spec=spec, created_at=0.0, waits=True)
@@ -148,7 +179,7 @@ def test_nothing_is_begun_for_who_waits_and_its_end_needs_no_turn() -> None:
 
 def test_the_status_tells_the_place() -> None:
     door = Door()
-    door.line = Line(door.records, door.standing, door.wakeups, most=1)
+    door.line = Line(door.records, door.standing, door.wakeups, door.clock, most=1)
     door.service._line = door.line
     first, second = door.submit(NATIVE), door.submit(NATIVE)
     door.standing.put(LINE, Standing(running=1, most=1, waiting=(first, second)))

@@ -75,6 +75,17 @@ def test_nothing_is_left_in_the_cluster_after_the_jobs_lifetime_and_nowhere_afte
     assert queue.results.__self__._config is None  # type: ignore[attr-defined]
 
 
+def test_where_many_are_at_work_each_is_looked_at_less_often() -> None:
+    stage = Stage(LoopRules(looks=0.1))
+    stage.submit()
+    assert [stage.step() for _ in range(3)] == [10.0, 10.0, 10.0]
+    stage.work()
+    stage.run(30)
+    assert stage.now.state is State.COMPLETED
+    assert stage.step() == 3600.0, "who has ended does not count"
+    assert stage.loop._alive == set()
+
+
 def test_an_ended_submission_is_looked_at_rarely(stage: Stage) -> None:
     stage.submit(keep=7 * 86400)
     stage.step()

@@ -131,6 +131,24 @@ def test_where_many_come_at_once_only_some_are_judged() -> None:
     assert door.outlook.judge(spec(), "default") == (), "the places are free again"
 
 
+def test_a_burst_is_judged_as_far_as_there_is_time_for_it() -> None:
+    door = Door()
+    asked = len(door.foreseer.asked)
+
+    def judged(count: int) -> int:
+        before = len(door.foreseer.asked)
+        for _ in range(count):
+            door.outlook.judge(spec(), "default")
+        return len(door.foreseer.asked) - before
+
+    assert (asked, judged(100)) == (0, 20)
+    assert "many submissions come at once" in door.outlook.judge(spec(), "default")[0]
+    door.clock.advance(0.5)
+    assert judged(100) == 5
+    door.clock.advance(60)
+    assert judged(100) == 20
+
+
 def test_a_law_that_was_right_is_not_asked_about_again_for_a_while() -> None:
     clock, laws = FakeClock(), FakeLaws()
     known = KnownLaws(laws, clock)

@@ -97,9 +97,9 @@ def test_a_write_repeated_after_a_lost_answer_makes_one_submission(monkeypatch: 
     door = Door()
     create = door.records.create
 
-    def twice(id: str, value: Submission) -> int:
-        create(id, value)
-        return create(id, value)
+    def twice(id: str, value: Submission, attachment: str) -> int:
+        create(id, value, attachment)
+        return create(id, value, attachment)
 
     monkeypatch.setattr(door.records, "create", twice)
     accepted = door.service.submit(Request(NATIVE))

@@ -54,11 +54,13 @@ class WorkerQueue(Protocol):
         """Acknowledge finished items, then take up to n more, in one call. n = 0 acknowledges only.
 
         An acknowledgement is accepted while its attempt is the item's latest one, was taken by this worker, and was not
-        given back, also after its lease ran out. Repeating the accepted one is accepted and changes nothing.
+        given back, also after its lease ran out. Repeating the accepted one is accepted and changes nothing. A result
+        over the queue's limit is not accepted, and its item is dead.
         """
 
     def fail(self, worker: str, lease: Lease, error: str, permanent: bool = False) -> bool:
-        """Report a failed attempt: the item returns after a backoff, or is dead. False: the lease was lost."""
+        """Report a failed attempt: the item returns after a backoff, or is dead. False: the lease was lost. Of a long
+        error the last 16 KiB are kept."""
 
     def release(self, worker: str, leases: Sequence[Lease]) -> int:
         """Hand items back unharmed, to the front of the queue; returns how many were still held."""

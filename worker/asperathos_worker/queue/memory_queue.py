@@ -26,6 +26,8 @@ from .records import (
 )
 
 KEPT_FAILURES = 1000
+ERROR_BYTES = 16384
+"""Of an error, kept at most."""
 
 
 @dataclass
@@ -399,7 +401,7 @@ class MemoryQueue:
     def _charge(self, item: _Item, error: str, permanent: bool, config: QueueConfig, now: float) -> bool:
         """Count a failure of the item; whether it is dead now."""
         item.failures += 1
-        item.error = error
+        item.error = error = _shortened(error)
         final = permanent or item.failures > config.retries
         failure = ItemFailure(item.id, item.attempt, item.worker, now, error, final)
         self._failures = [failure, *self._failures[: KEPT_FAILURES - 1]]
@@ -416,10 +418,18 @@ class MemoryQueue:
     def _finish(
         self, worker: str, info: _Worker, acks: Sequence[Ack], config: QueueConfig, now: float
     ) -> Tuple[bool, ...]:
-        accepted, started = [], []
+        accepted, started, buried = [], [], False
         for ack in acks:
             item = self._held(worker, ack.id, ack.attempt)
-            if item is not None:
+            size = len(ack.result.encode()) if config.result_limit else 0
+            if item is not None and size > config.result_limit:
+                problem = (
+                    f"result of {size} bytes is over the limit of {config.result_limit}: store it elsewhere (a file,"
+                )
+                self._charge(item, f"{problem} an object store) and return its address", True, config, now)
+                self._failed += 1
+                buried = True
+            elif item is not None:
                 item.place, item.error = "done", ""
                 started.append(item.started)
                 self._finished.append(ItemResult(item.id, item.attempt, item.worker, item.started, now, ack.result))
@@ -434,4 +444,12 @@ class MemoryQueue:
             info.free = now
             while config.stream and config.retain and len(self._finished) > config.retain:
                 del self._items[self._finished.pop(0).id]
+        if buried:
+            info.free = now
         return tuple(accepted)
+
+
+def _shortened(error: str) -> str:
+    """The last 16 KiB of it, whole characters."""
+    whole = error.encode("utf-8")
+    return error if len(whole) <= ERROR_BYTES else "..." + whole[3 - ERROR_BYTES :].decode("utf-8", "ignore")

@@ -77,7 +77,8 @@ class QueueConfig:
 
     A failed attempt is retried after ``backoff_base * 2**(failures-1)``, at most ``backoff_cap``; an item with more
     than ``retries`` failures is dead. ``retain`` bounds how many finished items a stream keeps (0: all).
-    ``stream`` items remember when they were put, so that their waiting time is known.
+    ``stream`` items remember when they were put, so that their waiting time is known. An item whose result has more
+    than ``result_limit`` bytes of UTF-8 (0: no limit) is dead at once, whoever hands it in.
     """
 
     lease: float = 60.0
@@ -86,6 +87,7 @@ class QueueConfig:
     backoff_cap: float = 60.0
     retain: int = 0
     stream: bool = False
+    result_limit: int = 0
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ class RedisQueue:
                 *("backoff_cap", round(config.backoff_cap * _MICRO)),
                 *("retain", config.retain),
                 *("stream", int(config.stream)),
+                *("result_limit", config.result_limit),
             ],
         )
 

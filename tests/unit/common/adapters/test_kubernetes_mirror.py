@@ -61,6 +61,37 @@ def test_what_is_older_than_a_list_changes_nothing() -> None:
     assert (sizes(mirror), mirror.version) == ({}, 2)
 
 
+def test_a_list_of_one_submission_counts_until_the_watch_has_come_as_far() -> None:
+    mirror = Mirror(job_view)
+    mirror.replace(listed(5, job("a", 3), job("b", 4, submission="kj-2")))
+    mirror.learn("kj-1", listed(9))
+    assert mirror.of("kj-1") == []
+    assert list(mirror.submissions()) == ["kj-2"]
+    assert (mirror.version, mirror.version_of("kj-1"), mirror.version_of("kj-2")) == (5, 9, 5)
+    # The watch is on its way to where the list was: what it tells is older.
+    mirror.apply("MODIFIED", job("a", 7, 3))
+    assert mirror.of("kj-1") == []
+    mirror.apply("DELETED", job("a", 8))
+    mirror.apply("ADDED", job("a2", 12))
+    assert [view.name for view in mirror.of("kj-1")] == ["a2"]
+    mirror.learn("kj-1", listed(6, job("a", 3)))
+    assert [view.name for view in mirror.of("kj-1")] == ["a2"], "an older list changes nothing"
+
+
+def test_a_server_that_began_anew_is_believed_about_each_submission() -> None:
+    mirror = Mirror(job_view)
+    mirror.replace(listed(5))
+    mirror.learn("kj-1", listed(9, job("a", 8)))
+    mirror.replace(listed(2), anew=True)
+    assert (mirror.of("kj-1"), mirror.version_of("kj-1")) == ([], 2)
+
+
+def test_an_object_is_found_by_its_name() -> None:
+    mirror = Mirror(job_view)
+    mirror.replace(listed(5, job("a", 3), job("b", 4, submission="kj-2")))
+    assert (mirror.owner("b"), mirror.owner("c")) == ("kj-2", "")
+
+
 @pytest.mark.parametrize("document", [{}, {"metadata": {}}, {"metadata": {"resourceVersion": "x7"}}])
 def test_no_version_is_an_error(document: dict[str, Any]) -> None:
     with pytest.raises(ClusterError, match="resourceVersion"):
@@ -92,6 +123,12 @@ def test_lists_and_a_late_watch_end_in_the_truth(changes: list[tuple[str, str]],
         if data.draw(st.booleans()):
             now = data.draw(st.integers(sent, len(events)))
             mirror.replace(listed(now, *states[now].values()))
+        if data.draw(st.booleans()):
+            now = data.draw(st.integers(sent, len(events)))
+            mirror.learn("kj-1", listed(now, *states[now].values()))
+            known = mirror.version_of("kj-1")
+            seen = {view.name: view.parallelism for view in mirror.of("kj-1")}
+            assert seen == {name: obj["spec"]["parallelism"] for name, obj in states[known].items()}
         mirror.apply(*events[sent])
         sent += 1
     assert sizes(mirror) == {name: obj["spec"]["parallelism"] for name, obj in truth.items()}

@@ -3,8 +3,8 @@
 -- The keys of submission S's queue. All share the prefix KEYS[1] = "asp:{S}:q:", hence one cluster slot and one
 -- ACL pattern. Times are microseconds of Redis's clock, as decimal strings; <worker> is a position in names.
 --
---   config      hash    lease, backoff_base, backoff_cap (us), retries, retain, stream (0 or 1); closed, stopped
---                       (1 or absent); limit (absent: none); trimmed: how many finished items a stream has dropped.
+--   config      hash    lease, backoff_base, backoff_cap (us), retries, retain, result_limit (bytes; 0 or absent: none),
+--                       stream (0 or 1); closed, stopped (1 or absent); limit (absent: none); trimmed: how many finished items a stream has dropped.
 --                       Exists if and only if the queue does.
 --   items       hash    id -> "<header>:<payload>", with one of these headers
 --                         (empty)                           never taken
@@ -36,12 +36,15 @@
 local P = KEYS[1]
 local call = redis.call
 
-local rules = call('HMGET', P .. 'config', 'lease', 'stream', 'stopped', 'limit', 'trimmed', 'clock_shift_for_tests')
+local rules = call('HMGET', P .. 'config', 'lease', 'stream', 'stopped', 'limit', 'trimmed', 'clock_shift_for_tests',
+  'result_limit')
 if not rules[1] then
   return redis.error_reply('QUEUEMISSING no queue at ' .. P)
 end
 local LEASE, STREAM, STOPPED = tonumber(rules[1]), rules[2] == '1', rules[3] == '1'
 local LIMIT, TRIMMED = rules[4] and tonumber(rules[4]) or math.huge, rules[5] and tonumber(rules[5]) or 0
+local RESULT_LIMIT = rules[7] and rules[7] ~= '0' and tonumber(rules[7]) or math.huge
+local ERROR_LIMIT = 16384 -- bytes; the workers' own limit is 4000 characters
 
 -- The rules that few calls need.
 local function rule(name)
@@ -137,8 +140,13 @@ local function put_back(id, attempt, failures)
   call('HSET', P .. 'items', id, 'r' .. NOW_TEXT .. ' ' .. attempt .. ' ' .. failures .. ':' .. string.sub(item, start))
 end
 
--- Keeps the error of a failed attempt. Returns whether it was the last one; then the item is dead.
+-- Keeps the error of a failed attempt, the end of one that is too long. Returns whether it was the last one; then the
+-- item is dead.
 local function failed(id, attempt, worker, failures, err, permanent)
+  if #err > ERROR_LIMIT then
+    -- Not from the middle of a character on.
+    err = '...' .. string.match(string.sub(err, 4 - ERROR_LIMIT), '^[\128-\191]*(.*)$')
+  end
   local final = permanent or failures > rule('retries')
   local at = attempt .. ' ' .. worker .. ' ' .. NOW_TEXT .. ' '
   call('LPUSH', P .. 'failures', at .. (final and 1 or 0) .. ' ' .. #id .. ' ' .. id .. err)

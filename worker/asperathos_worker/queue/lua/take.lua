@@ -19,7 +19,7 @@ local function one_for_one()
   local id, lease = ARGV[5], call('HGET', P .. 'leases', ARGV[5])
   local attempt, failures, worker, _, started = string.match(lease or '', LEASE_RECORD)
   if attempt ~= '1' or ARGV[6] ~= '1' or worker ~= number or last_call == this_call
-    or #call('ZRANGEBYSCORE', P .. 'leased', '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0
+    or #ARGV[7] > RESULT_LIMIT or #call('ZRANGEBYSCORE', P .. 'leased', '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0
     or #call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW_TEXT, 'LIMIT', 0, 1) > 0 then
     return nil
   end
@@ -53,8 +53,9 @@ if #ARGV == 7 and n == 1 and record and not STREAM and not STOPPED and LIMIT == 
 end
 
 -- Acknowledgements from ARGV[first] to ARGV[last]: of the attempt that holds the item, by the worker that took it. One
--- that repeats the accepted one is accepted and changes nothing.
-local verdicts, finished, first_start = {}, 0, NOW
+-- that repeats the accepted one is accepted and changes nothing. Of a result over the limit the item dies: the same
+-- attempt would bring the same again.
+local verdicts, finished, first_start, buried = {}, 0, NOW, false
 local function acknowledge(first, last)
   local ids = {}
   for i = first, last, 3 do
@@ -70,7 +71,13 @@ local function acknowledge(first, last)
       verdict = mine[id] == attempt and '1' or '0'
     elseif leases[k] then
       local held, failures, worker, _, started = string.match(leases[k], LEASE_RECORD)
-      if held == attempt and worker == number then
+      if held == attempt and worker == number and #result > RESULT_LIMIT then
+        mine[id] = ''
+        failed(id, attempt, worker, failures + 1, 'result of ' .. #result .. ' bytes is over the limit of '
+          .. RESULT_LIMIT .. ': store it elsewhere (a file, an object store) and return its address', true)
+        count('failed', 1)
+        buried = true
+      elseif held == attempt and worker == number then
         local at = #accepted + 1
         local _, start = string.match(items[k], ITEM)
         mine[id] = attempt
@@ -133,6 +140,11 @@ if finished > 0 then
       call('HINCRBY', P .. 'config', 'trimmed', 1)
     end
   end
+end
+
+if buried then
+  free = NOW_TEXT
+  changed = true
 end
 
 local answer = {'wait', LEASE, table.concat(verdicts)}
