@@ -229,8 +229,10 @@ def _encodable(text: str) -> bool:
 
 def _complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[_Complaint]:
     for detail in error.errors(include_url=False, include_input=False):
-        path = tuple(part for part in detail["loc"] if not _is_union_tag(part))
-        kind = detail["type"]
+        loc, kind = detail["loc"], detail["type"]
+        # An unknown field is the user's word, whatever it looks like.
+        own = loc[-1:] if kind == "extra_forbidden" else ()
+        path = (*(part for part in loc[: len(loc) - len(own)] if not _is_union_tag(part)), *own)
         if kind == RULE:
             at = _holder(path, detail["ctx"]["reads"])
             reads = tuple((*at, name) for name in detail["ctx"]["reads"])

@@ -42,6 +42,7 @@ def test_a_document_is_an_object(document: object) -> None:
         ({"volumes": [{"path": "/a", "clam": "c"}]}, "volumes.0.clam", "did you mean claim?"),
         ({"affinity": {"nodeAfinity": {}}}, "affinity.nodeAfinity", "did you mean nodeAffinity?"),
         ({"tolerations": [{"kye": "x", "operator": "Exists"}]}, "tolerations.0.kye", "did you mean key?"),
+        ({"union[reference]": 3}, "union[reference]", "unknown field"),
     ],
 )
 def test_unknown_fields_are_faults_with_the_nearest_known_name(extra: dict[str, Any], field: str, hint: str) -> None:
