@@ -5,6 +5,7 @@ The short form is part of ``make test``; ``make test-fuzz`` has ten thousand cas
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from schemathesis.checks import not_a_server_error
 
 from tests.support.fuzz_world import SERVICE_TOKEN, SERVICES, FuzzWorld, fuzz_world
 from tests.support.fuzzing import CHECKS, fuzz, is_endless, read_document
@@ -56,14 +58,20 @@ def test_every_answer_is_as_documented(world: FuzzWorld, service: str) -> None:
 @pytest.mark.skipif(CASES < LONG, reason="in make test-fuzz only")
 @pytest.mark.parametrize("service", SERVICES)
 def test_schemathesis_own_coverage_of_the_schemas(world: FuzzWorld, service: str, tmp_path: Path) -> None:
-    """Every boundary and every violation of each schema once, by its command line."""
+    """Every boundary and every violation of each schema once, by its command line.
+
+    It takes ids of submissions that are still being prepared, too, whose items are not to be had yet: 503, which is
+    documented. A crash is documented nowhere.
+    """
     world.populate()
     role = "services" if service in ("controller", "monitor") else "operator"
     shown = world.shown.get(role, {"Authorization": f"Bearer {SERVICE_TOKEN}"})
+    assert '"500"' not in json.dumps(read_document(world, service)["paths"])
+    checks = [check.__name__ for check in CHECKS if check is not not_a_server_error]
     done = subprocess.run(
         [
             *(Path(sys.executable).with_name("schemathesis"), "run", f"{world.urls[service]}/openapi.json"),
-            *("--phases", "coverage", "--checks", ",".join(check.__name__ for check in CHECKS)),
+            *("--phases", "coverage", "--checks", ",".join(checks)),
             *("--header", f"Authorization: {shown['Authorization']}", "--exclude-path-regex", "/api/stream/|/logout"),
             *("--no-color", "--request-timeout", "30"),
         ],

@@ -100,6 +100,7 @@ def fuzz_world(directory: Path, authentication: bool) -> Iterator[FuzzWorld]:
                 workload_read_timeout="0.5",
                 workload_connect_timeout="0.5",
                 check_timeout="5",
+                log_follow_limit="2",
                 **{f"{name}_url": url for name, url in urls.items()},
             )
             process.start()
