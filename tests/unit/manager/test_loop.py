@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from typing import Any, Protocol
 
 import pytest
 import structlog
@@ -351,16 +352,28 @@ def delete(stage: Stage) -> None:
     stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
 
 
-def test_a_deleted_one_does_not_wait_for_ever_for_a_service_that_stays_away(stage: Stage) -> None:
+class Fallible(Protocol):
+    """What can be away."""
+
+    down: bool
+
+
+def wait_in_vain_for(stage: Stage, away: Fallible) -> Sequence[MutableMapping[str, Any]]:
+    """The submission is deleted while somebody is away; its record goes when patience ends. Returns what was logged."""
     stage.rules = LoopRules(forget_patience=3600.0)
     stage.restart()
     delete(stage)
-    stage.controller.down = True
+    away.down = True
     with structlog.testing.capture_logs() as logs:
         stage.run(3500)
         assert stage.records.get(ID) is not None
         stage.run(700)
     assert stage.records.get(ID) is None
+    return logs
+
+
+def test_a_deleted_one_does_not_wait_for_ever_for_a_service_that_stays_away(stage: Stage) -> None:
+    logs = wait_in_vain_for(stage, stage.controller)
     (told,) = [line for line in logs if line["event"] == "traces_left"]
     assert (told["id"], told["where"], told["log_level"]) == (ID, ["controller"], "warning")
     asked = [line for line in logs if line["event"] == "service_keeps_record"]
@@ -368,15 +381,7 @@ def test_a_deleted_one_does_not_wait_for_ever_for_a_service_that_stays_away(stag
 
 
 def test_a_deleted_one_does_not_wait_for_ever_for_a_metric_store_that_stays_away(stage: Stage) -> None:
-    stage.rules = LoopRules(forget_patience=3600.0)
-    stage.restart()
-    delete(stage)
-    stage.metrics.down = True
-    with structlog.testing.capture_logs() as logs:
-        stage.run(3500)
-        assert stage.records.get(ID) is not None
-        stage.run(700)
-    assert stage.records.get(ID) is None
+    logs = wait_in_vain_for(stage, stage.metrics)
     assert [line["where"] for line in logs if line["event"] == "traces_left"] == [["metrics"]]
 
 
