@@ -22,6 +22,7 @@ from benchmarks.control_parts.contenders import CONTENDERS, Contender
 from benchmarks.control_parts.plots import charts
 from benchmarks.control_parts.summary import Line, lines_of
 from benchmarks.control_parts.trials import FAMILIES, Task, Trial, attempt, tasks
+from benchmarks.verdict import verdict
 
 FULL = {"bags": 120, "streams": 12, "crowds": 96}
 QUICK = {"bags": 18, "streams": 2, "crowds": 4}
@@ -86,12 +87,7 @@ def main() -> int:
         arguments.plots.mkdir(parents=True, exist_ok=True)
         for name, text in charts(lines):
             (arguments.plots / name).write_text(text + "\n", encoding="utf-8")
-    if not arguments.check:
-        return 0
-    faults = list(missed(lines))
-    for fault in faults:
-        print(f"bar missed: {fault}", file=sys.stderr)
-    return 1 if faults else 0
+    return verdict(missed(lines)) if arguments.check else 0
 
 
 def _chosen(parser: argparse.ArgumentParser, names: Sequence[str] | None) -> tuple[Contender, ...]:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.verdict import verdict
 from tests.support.stack_process import StackProcess, descendants
 
 BAR_CORE = 0.03
@@ -74,9 +75,7 @@ def main() -> int:
         missed.append(f"{core:.2%} of a core, not under {BAR_CORE:.0%}")
     if total >= BAR_MEGABYTES:
         missed.append(f"{total:.0f} MB, not under {BAR_MEGABYTES:.0f} MB")
-    for bar in missed if arguments.check else ():
-        print(f"bar missed: {bar}", file=sys.stderr)
-    return 1 if arguments.check and missed else 0
+    return verdict(missed) if arguments.check else 0
 
 
 if __name__ == "__main__":

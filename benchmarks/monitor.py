@@ -25,6 +25,7 @@ from asperathos_worker.queue.redis_queue import RedisQueue
 
 from benchmarks.idle import cpu_seconds, memory
 from benchmarks.quiet_cluster import quiet_cluster
+from benchmarks.verdict import verdict
 from common.adapters.redis_client import connect
 from common.adapters.redis_history import RedisJournal
 from common.domain.events import DECISIONS
@@ -229,10 +230,7 @@ def main() -> int:
     else:
         for name, value in figures.items():
             print(f"{name:<40} {value}")
-    bars = missed(figures) if arguments.check else []
-    for bar in bars:
-        print(f"bar missed: {bar}", file=sys.stderr)
-    return 1 if bars else 0
+    return verdict(missed(figures)) if arguments.check else 0
 
 
 if __name__ == "__main__":

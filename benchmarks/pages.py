@@ -30,6 +30,7 @@ import redis
 import requests
 
 from benchmarks.idle import cpu_seconds
+from benchmarks.verdict import verdict
 from common.adapters.redis_history import RedisMetrics
 from common.adapters.redis_records import RedisRecords
 from common.domain.events import OBSERVATION_RECORDS
@@ -251,10 +252,7 @@ def main() -> int:
     if opened is not None:
         told |= {"usable": opened[0], "filter": opened[1]}
     show(told, given.json)
-    missed = missed_bars(told)
-    for bar in missed if given.check else ():
-        print(f"bar missed: {bar}", file=sys.stderr)
-    return 1 if given.check and missed else 0
+    return verdict(missed_bars(told)) if given.check else 0
 
 
 def service(stack: ExitStack, name: str, directory: Path, **settings: str) -> ServiceProcess:

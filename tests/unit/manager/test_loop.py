@@ -321,16 +321,29 @@ def test_after_a_setback_of_the_records_everything_is_told_again(stage: Stage) -
     assert (len(stage.monitor.posted), len(stage.controller.posted)) == (told[0] + 1, told[1] + 1)
 
 
+def delete(stage: Stage) -> None:
+    """The submission has ended and its user deletes it."""
+    assert stage.now.state is State.COMPLETED
+    kept = stage.records.get(ID)
+    assert kept is not None
+    stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
+
+
+def complete(stage: Stage) -> None:
+    """The submission has run to its end."""
+    stage.submit()
+    stage.run(5)
+    stage.work()
+    stage.run(5)
+
+
 def test_a_deleted_one_is_forgotten_only_when_the_other_services_have_forgotten_it(stage: Stage) -> None:
     stage.submit()
     stage.run(5)
     stage.controller.down = True
     stage.work()
     stage.run(5)
-    assert stage.now.state is State.COMPLETED
-    kept = stage.records.get(ID)
-    assert kept is not None
-    stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
+    delete(stage)
     stage.run(60)
     assert stage.records.get(ID) is not None
     stage.controller.down = False
@@ -338,18 +351,6 @@ def test_a_deleted_one_is_forgotten_only_when_the_other_services_have_forgotten_
     assert stage.records.get(ID) is None
     assert stage.controller.stopped == [f"/scaling/{ID}/stop"]
     assert stage.controller.deleted == [f"/scaling/{ID}"]
-
-
-def delete(stage: Stage) -> None:
-    """The submission has ended and the user deletes it."""
-    stage.submit()
-    stage.run(5)
-    stage.work()
-    stage.run(5)
-    assert stage.now.state is State.COMPLETED
-    kept = stage.records.get(ID)
-    assert kept is not None
-    stage.records.update(ID, kept.value.model_copy(update={"delete_requested": True}), kept.version)
 
 
 class Fallible(Protocol):
@@ -362,6 +363,7 @@ def wait_in_vain_for(stage: Stage, away: Fallible) -> Sequence[MutableMapping[st
     """The submission is deleted while somebody is away; its record goes when patience ends. Returns what was logged."""
     stage.rules = LoopRules(forget_patience=3600.0)
     stage.restart()
+    complete(stage)
     delete(stage)
     away.down = True
     with structlog.testing.capture_logs() as logs:
@@ -386,6 +388,7 @@ def test_a_deleted_one_does_not_wait_for_ever_for_a_metric_store_that_stays_away
 
 
 def test_a_metric_store_that_comes_back_forgets_the_series(stage: Stage) -> None:
+    complete(stage)
     delete(stage)
     stage.metrics.down = True
     stage.run(60)
