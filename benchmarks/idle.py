@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="observe 10 s instead of 60 s")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "--check", action="store_true", help=f"exit 1 at {BAR_CORE:.0%} of a core or {BAR_MEGABYTES:.0f} MB and more"
+        "--check", action="store_true", help=f"exit 1 at {BAR_CORE:.0%}% of a core or {BAR_MEGABYTES:.0f} MB and more"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
